@@ -1,0 +1,32 @@
+"""Physical space: grids, sampling and spatial transforms.
+
+The one geometry contract of the library: physical points are LPS millimetres, a transform maps fixed points to
+moving points, tensors are ``(C, D, H, W)`` with D the slowest axis (voxel index k), and every conversion between
+millimetres, voxels and ``grid_sample`` coordinates happens in `grid` and `sampling`.
+"""
+
+from .fields import compose, exponential, invert, log_jacobian_statistics
+from .grid import Grid
+from .itk import from_sitk, read_transform, to_sitk, write_transform
+from .sampling import grid_points, resample, sample, smooth
+from .transforms import Affine, Composite, DisplacementField, Transform
+
+__all__ = [
+    "Affine",
+    "Composite",
+    "DisplacementField",
+    "Grid",
+    "Transform",
+    "compose",
+    "exponential",
+    "from_sitk",
+    "grid_points",
+    "invert",
+    "log_jacobian_statistics",
+    "read_transform",
+    "resample",
+    "sample",
+    "smooth",
+    "to_sitk",
+    "write_transform",
+]

@@ -1,0 +1,116 @@
+"""Algebra of displacement fields (3, D, H, W) in LPS mm on one grid: compose, exponentiate, invert, Jacobian."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from .sampling import sample_at_index
+
+if TYPE_CHECKING:
+    from .grid import Grid
+
+
+def compose(first: torch.Tensor, then: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """The displacement of x ↦ (id + then)((id + first)(x)), all on `grid`."""
+    voxel_first = to_voxels(first, grid)
+    return first + warp_by_voxels(then, voxel_first)
+
+
+def exponential(velocity: torch.Tensor, grid: Grid, steps: int | None = None) -> torch.Tensor:
+    """The displacement of exp(velocity), the flow of a stationary velocity field, by scaling and squaring.
+
+    `steps` squarings; by default enough that the first step moves less than a quarter voxel
+    (Arsigny et al., MICCAI 2006).
+    """
+    return from_voxels(exponential_voxels(to_voxels(velocity, grid), steps), grid)
+
+
+def invert(
+    displacement: torch.Tensor, grid: Grid, iterations: int = 30, tolerance_mm: float = 1e-3
+) -> torch.Tensor:
+    """The displacement w with w(x) = −u(x + w(x)), by fixed-point iteration (Chen et al., Med Phys 2008)."""
+    inverse = -displacement
+    for _ in range(iterations):
+        update = -warp_by_voxels(displacement, to_voxels(inverse, grid))
+        change = float((update - inverse).abs().max())
+        inverse = update
+        if change < tolerance_mm:
+            break
+    return inverse
+
+
+def jacobian_determinant(displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """det ∇(x + u(x)) at the inner voxels, by central differences → (D−2, H−2, W−2)."""
+    u = to_voxels(displacement, grid)
+    columns = []
+    for axis in (3, 2, 1):
+        derivative = (u.narrow(axis, 2, u.shape[axis] - 2) - u.narrow(axis, 0, u.shape[axis] - 2)) / 2
+        for other in {1, 2, 3} - {axis}:
+            derivative = derivative.narrow(other, 1, u.shape[other] - 2)
+        columns.append(derivative)
+    a, b, c = columns
+    a, b, c = (
+        torch.stack((a[0] + 1, a[1], a[2])),
+        torch.stack((b[0], b[1] + 1, b[2])),
+        torch.stack((c[0], c[1], c[2] + 1)),
+    )
+    return (torch.linalg.cross(a, b, dim=0) * c).sum(0)
+
+
+def log_jacobian_statistics(
+    displacement: torch.Tensor, grid: Grid, mask: torch.Tensor | None = None
+) -> dict[str, float]:
+    """Percentage of folded voxels and spread of the log-Jacobian (inside a (D, H, W) bool `mask`)."""
+    if min(grid.size) < 3:
+        return {"folds_percent": 0.0, "log_jacobian_sd": 0.0}
+    determinant = jacobian_determinant(displacement, grid)
+    if mask is not None and bool(mask[1:-1, 1:-1, 1:-1].any()):
+        determinant = determinant[mask[1:-1, 1:-1, 1:-1]]
+    return {
+        "folds_percent": 100 * float((determinant <= 0).double().mean()),
+        "log_jacobian_sd": float(determinant.double().clamp(1e-3, 1e3).log().std(correction=0)),
+    }
+
+
+def to_voxels(displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """LPS mm → voxels along the index axes (i, j, k) of `grid`."""
+    return _rotate(grid.inverse_matrix[:3, :3], displacement)
+
+
+def from_voxels(displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
+    """Voxels along the index axes (i, j, k) of `grid` → LPS mm."""
+    return _rotate(grid.matrix[:3, :3], displacement)
+
+
+def warp_by_voxels(volume: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
+    """volume(i + d(i)) for a (C, D, H, W) volume and a displacement (3, D, H, W) in voxels; borders are repeated."""
+    return sample_at_index(volume, index_lattice(displacement) + displacement.movedim(0, -1))
+
+
+def index_lattice(like: torch.Tensor) -> torch.Tensor:
+    """Voxel indices (i, j, k) of a (C, D, H, W) tensor → (D, H, W, 3)."""
+    ranges = [torch.arange(n, dtype=like.dtype, device=like.device) for n in like.shape[1:]]
+    k, j, i = torch.meshgrid(*ranges, indexing="ij")
+    return torch.stack((i, j, k), dim=-1)
+
+
+def exponential_voxels(velocity: torch.Tensor, steps: int | None = None) -> torch.Tensor:
+    """`exponential` for a velocity (3, D, H, W) in voxels."""
+    if steps is None:
+        largest = float(velocity.abs().max())
+        steps = max(1, math.ceil(math.log2(max(largest, 1e-6) / 0.25)))
+    displacement = velocity / 2**steps
+    for _ in range(steps):
+        displacement = displacement + warp_by_voxels(displacement, displacement)
+    return displacement
+
+
+def _rotate(matrix: object, field: torch.Tensor) -> torch.Tensor:
+    m = torch.as_tensor(matrix, dtype=field.dtype, device=field.device)
+    return torch.einsum("ab,bdhw->adhw", m, field)
+
+
+__all__ = ["compose", "exponential", "invert", "jacobian_determinant", "log_jacobian_statistics"]

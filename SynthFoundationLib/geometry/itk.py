@@ -1,0 +1,160 @@
+"""ITK transforms: what SimpleITK and Slicer read and write."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+
+from ..errors import InputError
+from .grid import Grid
+from .transforms import Affine, Composite, DisplacementField, Transform
+
+_BSPLINE_SAMPLING_MM = 2.0
+
+
+def to_sitk(transform: Transform) -> sitk.Transform:
+    """The same map as a SimpleITK transform (fixed point → moving point, LPS mm)."""
+    if isinstance(transform, Affine):
+        affine = sitk.AffineTransform(3)
+        affine.SetMatrix(transform.matrix[:3, :3].ravel().tolist())
+        affine.SetTranslation(transform.matrix[:3, 3].tolist())
+        return affine
+    if isinstance(transform, DisplacementField):
+        return sitk.DisplacementFieldTransform(field_image(transform))
+    if isinstance(transform, Composite):
+        composite = sitk.CompositeTransform(3)
+        for part in reversed(transform.transforms):  # ITK applies the transform added last first
+            composite.AddTransform(to_sitk(part))
+        return composite
+    raise InputError(f"{type(transform).__name__} cannot be written as an ITK transform")
+
+
+def field_image(field: DisplacementField) -> sitk.Image:
+    """The displacement field as a float64 vector image."""
+    array = np.ascontiguousarray(field.data.detach().cpu().movedim(0, -1).numpy(), dtype=np.float64)
+    image = sitk.GetImageFromArray(array, isVector=True)
+    image.SetSpacing(field.grid.spacing)
+    image.SetOrigin(field.grid.origin)
+    image.SetDirection(field.grid.direction)
+    return image
+
+
+def from_sitk(transform: sitk.Transform) -> Transform:
+    """A SimpleITK transform as one of ours.
+
+    B-splines become displacement fields sampled every 2 mm.
+
+    Raises:
+        InputError: the transform is not 3-D or of a kind that has no counterpart here.
+    """
+    transform = transform.Downcast() if type(transform) is sitk.Transform else transform
+    if transform.GetDimension() != 3:
+        raise InputError(f"the transform is {transform.GetDimension()}-D; only 3-D transforms can be used")
+    if isinstance(transform, sitk.CompositeTransform):
+        count = transform.GetNumberOfTransforms()
+        return Composite([from_sitk(transform.GetNthTransform(n)) for n in reversed(range(count))])
+    if isinstance(transform, sitk.DisplacementFieldTransform):
+        return from_field_image(transform.GetDisplacementField())
+    if isinstance(transform, sitk.BSplineTransform):
+        return _sampled(transform)
+    if transform.IsLinear():
+        return Affine(_matrix(transform))
+    raise InputError(
+        f"a transform of kind {transform.GetName()} cannot be used; "
+        "allowed are linear transforms, displacement fields, B-splines and composites of these"
+    )
+
+
+def from_field_image(image: sitk.Image) -> DisplacementField:
+    """A vector image of LPS mm displacements as a transform.
+
+    Raises:
+        InputError: the image is not 3-D with three finite components.
+    """
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 3:
+        raise InputError(
+            f"a displacement field needs 3 dimensions and 3 components per voxel; got "
+            f"{image.GetDimension()} and {image.GetNumberOfComponentsPerPixel()}"
+        )
+    array = np.moveaxis(sitk.GetArrayFromImage(image), -1, 0)
+    if not np.isfinite(array).all():
+        raise InputError("the displacement field holds values that are not finite; it cannot be used")
+    return DisplacementField(
+        torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)), Grid.from_sitk(image)
+    )
+
+
+def read_transform(path: str | Path) -> Transform:
+    """Read an ITK transform file (.h5, .tfm, .txt, .mat, .xfm) or a displacement field image.
+
+    Raises:
+        InputError: the file is missing, is not a transform, or is of an unsupported kind.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            f"transform file {path.name} does not exist; give an ITK transform such as transform.h5"
+        )
+    try:
+        if path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")):
+            return from_field_image(sitk.ReadImage(str(path)))
+        return from_sitk(sitk.ReadTransform(str(path)))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path.name} is not a transform that ITK can read; allowed are .h5, .tfm, .txt, .mat, .xfm "
+            "and displacement field images"
+        ) from error
+
+
+def write_transform(transform: Transform, path: str | Path) -> None:
+    """Write an ITK transform file; a file that stood there is replaced only once the new one is whole.
+
+    Raises:
+        InputError: the folder is missing or cannot be written to.
+    """
+    path = Path(path)
+    suffix = path.suffix or ".h5"
+    try:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=suffix)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path.name}: {error.strerror}; choose a folder you can write to"
+        ) from error
+    os.close(handle)
+    try:
+        sitk.WriteTransform(to_sitk(transform), beside)
+        os.replace(beside, path)
+    except (RuntimeError, OSError) as error:
+        raise InputError(
+            f"cannot write {path.name}: the disk is full or the kind {suffix} is unknown"
+        ) from error
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+def _matrix(transform: sitk.Transform) -> np.ndarray:
+    """The 4×4 matrix of any linear transform, read off the images of four points."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    for axis in range(3):
+        matrix[:3, axis] = np.array(transform.TransformPoint(np.eye(3)[axis].tolist())) - matrix[:3, 3]
+    return matrix
+
+
+def _sampled(transform: sitk.BSplineTransform) -> DisplacementField:
+    mesh = np.array(transform.GetTransformDomainPhysicalDimensions())
+    size = np.maximum(2, np.ceil(mesh / _BSPLINE_SAMPLING_MM).astype(int) + 1)
+    field = sitk.TransformToDisplacementField(
+        transform,
+        sitk.sitkVectorFloat64,
+        [int(n) for n in size],
+        transform.GetTransformDomainOrigin(),
+        (mesh / (size - 1)).tolist(),
+        transform.GetTransformDomainDirection(),
+    )
+    return from_field_image(field)

@@ -1,0 +1,148 @@
+"""Interpolation: the only place that knows `grid_sample` coordinates.
+
+``align_corners=False`` throughout: voxel i of n sits at (2i + 1)/n − 1, which is defined for n = 1 and lets the
+same numbers mean the same places at every resolution. The border rule is ITK's: the outermost voxel is valid up to
+half a voxel beyond its centre, everything farther is `fill`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+if TYPE_CHECKING:
+    from .grid import Grid
+    from .transforms import Transform
+
+Interpolation = Literal["linear", "nearest"]
+_MODES = {"linear": "bilinear", "nearest": "nearest"}
+_SLAB_POINTS = 2_000_000
+
+
+def normalised(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Continuous indices (..., 3) in (i, j, k) order → `grid_sample` coordinates for a (D, H, W) volume."""
+    size = torch.tensor(shape[::-1], dtype=index.dtype, device=index.device)
+    return (2 * index + 1) / size - 1
+
+
+def sample_at_index(
+    volume: torch.Tensor,
+    index: torch.Tensor,
+    mode: Interpolation = "linear",
+    fill: float | None = None,
+) -> torch.Tensor:
+    """Values of a (C, D, H, W) volume at continuous indices (..., 3) in (i, j, k) order → (C, ...).
+
+    `fill` is the value farther than half a voxel outside; None repeats the border voxel instead.
+    """
+    shape = tuple(volume.shape[1:])
+    grid = normalised(index.reshape(1, 1, 1, -1, 3), shape)
+    values = F.grid_sample(volume[None], grid, _MODES[mode], "border", align_corners=False)
+    values = values.reshape(volume.shape[0], *index.shape[:-1])
+    if fill is None:
+        return values
+    return torch.where(inside(index, shape), values, values.new_tensor(fill))
+
+
+def inside(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
+    """Whether continuous indices (..., 3) lie in the box that the voxels fill → bool (...)."""
+    upper = torch.tensor(shape[::-1], dtype=index.dtype, device=index.device) - 0.5
+    return ((index >= -0.5) & (index <= upper)).all(-1)
+
+
+def sample(
+    volume: torch.Tensor,
+    grid: Grid,
+    points: torch.Tensor,
+    mode: Interpolation = "linear",
+    fill: float | None = 0.0,
+) -> torch.Tensor:
+    """Values of a (C, D, H, W) volume on `grid` at LPS mm `points` (..., 3) → (C, ...)."""
+    return sample_at_index(volume, _affine(grid.inverse_matrix, points), mode, fill)
+
+
+def grid_points(grid: Grid, slab: slice | None = None, device: torch.device | None = None) -> torch.Tensor:
+    """LPS mm of the voxel centres of `grid` (of its k-slices in `slab`) → (D, H, W, 3) float32."""
+    return _lattice(grid.matrix, grid, slab, device)
+
+
+def resample(
+    volume: torch.Tensor,
+    source: Grid,
+    target: Grid,
+    transform: Transform | None = None,
+    mode: Interpolation = "linear",
+    fill: float | None = 0.0,
+    antialias: bool = False,
+) -> torch.Tensor:
+    """A (C, D, H, W) volume on `source` read at the voxels of `target`, mapped there by `transform` → (C, …target.shape).
+
+    With `antialias` the volume is first smoothed along the axes that `target` samples more coarsely.
+    """
+    if antialias:
+        volume = smooth(volume, _antialias_sigma(source, target))
+    matrix = _matrix_of(transform)
+    output = volume.new_empty((volume.shape[0], *target.shape))
+    rows = max(1, _SLAB_POINTS // (target.shape[1] * target.shape[2]))
+    for start in range(0, target.shape[0], rows):
+        slab = slice(start, min(start + rows, target.shape[0]))
+        if matrix is not None:
+            index = _lattice(source.inverse_matrix @ matrix @ target.matrix, target, slab, volume.device)
+            output[:, slab] = sample_at_index(volume, index, mode, fill)
+        else:
+            points = transform(grid_points(target, slab, volume.device))
+            output[:, slab] = sample(volume, source, points, mode, fill)
+    return output
+
+
+def smooth(volume: torch.Tensor, sigma: float | tuple[float, float, float]) -> torch.Tensor:
+    """Gaussian smoothing of (C, D, H, W) with `sigma` voxels along (x, y, z); borders are repeated."""
+    sigmas = np.broadcast_to(np.asarray(sigma, float), 3)
+    for axis, value in zip((3, 2, 1), sigmas, strict=True):
+        if value > 1e-3 and volume.shape[axis] > 1:
+            volume = _smooth_axis(volume, axis, float(value))
+    return volume
+
+
+def _smooth_axis(volume: torch.Tensor, axis: int, sigma: float) -> torch.Tensor:
+    radius = max(1, math.ceil(3 * sigma))
+    offsets = torch.arange(-radius, radius + 1, dtype=volume.dtype, device=volume.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    shape, pad = [1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]
+    shape[axis + 1] = 2 * radius + 1
+    pad[2 * (3 - axis)] = pad[2 * (3 - axis) + 1] = radius
+    padded = F.pad(volume[:, None], pad, mode="replicate")
+    return F.conv3d(padded, kernel.reshape(shape))[:, 0]
+
+
+def _antialias_sigma(source: Grid, target: Grid) -> tuple[float, float, float]:
+    """Sigma, in source voxels, that removes what voxels of `target` cannot hold."""
+    per_axis = np.abs(source.axes.T @ target.axes) @ np.array(target.spacing)
+    ratio = per_axis / np.array(source.spacing)
+    return tuple(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)))
+
+
+def _matrix_of(transform: Transform | None) -> np.ndarray | None:
+    if transform is None:
+        return np.eye(4)
+    return getattr(transform, "matrix", None)
+
+
+def _lattice(matrix: np.ndarray, grid: Grid, slab: slice | None, device: torch.device | None) -> torch.Tensor:
+    """`matrix` applied to the voxel indices of `grid` → (D, H, W, 3), without forming the indices."""
+    slab = slab or slice(0, grid.shape[0])
+    axes = [torch.arange(n, dtype=torch.float32, device=device) for n in grid.size]
+    axes[2] = torch.arange(slab.start, slab.stop, dtype=torch.float32, device=device)
+    columns = torch.as_tensor(matrix[:3], dtype=torch.float32, device=device)
+    along = [axis[:, None] * columns[:, a] for a, axis in enumerate(axes)]
+    return along[2][:, None, None] + along[1][:, None] + (along[0] + columns[:, 3])
+
+
+def _affine(matrix: np.ndarray, points: torch.Tensor) -> torch.Tensor:
+    m = torch.as_tensor(matrix, dtype=points.dtype, device=points.device)
+    return points @ m[:3, :3].T + m[:3, 3]
