@@ -117,7 +117,10 @@ class UNet(nn.Module):
             )
 
     def load(self, state: Mapping[str, Tensor]) -> UNet:
-        """Load a state dict strictly, wrapper prefixes stripped; `WeightsError` says which entries do not fit."""
+        """Load a state dict strictly, wrapper prefixes stripped.
+
+        Raises `WeightsError` naming the entries that are missing, unknown or of another shape.
+        """
         state = strip_prefixes(state)
         own = self.state_dict()
         faults = [f"missing {key}" for key in own.keys() - state.keys()]

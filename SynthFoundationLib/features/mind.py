@@ -1,0 +1,111 @@
+"""MIND-SSC, a self-similarity descriptor independent of image contrast (Heinrich et al., MICCAI 2013)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from SynthFoundationLib.errors import InputError
+
+CHANNELS = 12
+# The local variance may lie this far from its mean over the image.
+VARIANCE_RANGE = (1e-3, 1e3)
+# Slices normalised at a time: twelve channels of them stay in the processor's cache.
+SLAB = 4
+
+
+@torch.no_grad()
+def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, noise_floor: float = 0.0) -> Tensor:
+    """Return the MIND-SSC descriptor: (B, 1, D, H, W) → (B, 12, D, H, W) in (0, 1], each item by itself.
+
+    A channel compares the patches around two of a voxel's six neighbours p, q (at `dilation` voxels, with
+    |p - q|² = 2 dilation²): d_pq = mean over the (2 radius + 1)³ patch of (I(x + p) - I(x + q))², the image
+    continued by its border voxels. With m = min d, v = mean(d - m) over the 12 pairs, the descriptor is
+    exp(-(d - m) / v), v kept within `VARIANCE_RANGE` times its mean over the image and ≥ 2 `noise_floor`²:
+    where patches differ only by noise of that standard deviation (air), all channels stay near 1.
+
+    Raises `InputError` for other shapes or parameters that make no sense.
+    """
+    if image.ndim != 5 or image.shape[1] != 1 or not image.is_floating_point():
+        given = f"{tuple(image.shape)} of {image.dtype}"
+        raise InputError(f"MIND takes floating-point (B, 1, D, H, W); given was {given}.")
+    if radius < 0 or dilation < 1 or noise_floor < 0:
+        raise InputError(
+            f"MIND radius {radius}, dilation {dilation}, noise floor {noise_floor}: "
+            "the radius must be ≥ 0, the dilation ≥ 1, the noise floor ≥ 0."
+        )
+    out = image.new_empty(len(image), CHANNELS, *image.shape[2:])
+    for volume, channels in zip(image[:, 0], out, strict=True):
+        _patch_distances(volume, radius, dilation, channels)
+        _normalise(channels, 2 * noise_floor**2)
+    return out
+
+
+def _patch_distances(volume: Tensor, radius: int, dilation: int, out: Tensor) -> None:
+    """Fill out (12, D, H, W) with the mean squared patch differences d_pq of volume (D, H, W).
+
+    Pairs with the same difference q - p share one squared-difference image: there are 6 of these, and each
+    gives two channels as shifted views of it.
+    """
+    margin = dilation + radius
+    padded = F.pad(volume[None, None], (margin,) * 6, mode="replicate")[0, 0]
+    for index, (first, second, sign) in enumerate(_differences()):
+        # Pairs (p, q) = (-e_first, ± e_second) and (∓ e_second, e_first); q - p = e_first ± e_second.
+        start, sides = [dilation] * 3, [side + 2 * radius for side in volume.shape]
+        start[first] = 0
+        sides[first] += dilation
+        sides[second] += dilation
+        if sign > 0:
+            start[second] = 0
+        stop = list(start)
+        stop[first] += dilation
+        stop[second] += sign * dilation
+        difference = _crop(padded, start, sides) - _crop(padded, stop, sides)
+        means = _box_mean(difference.square_(), radius)
+        shift = [0, 0, 0]
+        shift[second] = dilation if sign > 0 else 0
+        out[2 * index] = _crop(means, shift, volume.shape)
+        shift[first], shift[second] = dilation, dilation - shift[second]
+        out[2 * index + 1] = _crop(means, shift, volume.shape)
+
+
+def _differences() -> Iterator[tuple[int, int, int]]:
+    """Yield (first axis, second axis, sign) of the six vectors e_first ± e_second."""
+    for first, second in ((0, 1), (0, 2), (1, 2)):
+        yield first, second, 1
+        yield first, second, -1
+
+
+def _crop(volume: Tensor, start: list[int], sides: list[int] | torch.Size) -> Tensor:
+    return volume[tuple(slice(a, a + n) for a, n in zip(start, sides, strict=True))]
+
+
+def _box_mean(volume: Tensor, radius: int) -> Tensor:
+    """Return the mean over (2 radius + 1)³ neighbourhoods that lie inside: (D, H, W) → (D - 2 radius, …)."""
+    taps = 2 * radius + 1
+    for axis in range(3):
+        length = volume.shape[axis] - 2 * radius
+        total = volume.narrow(axis, 0, length).clone()
+        for tap in range(1, taps):
+            total += volume.narrow(axis, tap, length)
+        volume = total
+    return volume.div_(taps**3)
+
+
+def _normalise(distances: Tensor, floor: float) -> None:
+    """Turn distances (12, D, H, W) into the descriptor, in place and a few slices at a time."""
+    variance = torch.empty_like(distances[0])
+    slabs = [slice(z, z + SLAB) for z in range(0, len(variance), SLAB)]
+    for slab in slabs:
+        part = distances[:, slab]
+        part -= part.amin(0)
+        torch.mean(part, 0, out=variance[slab])
+    mean = variance.mean(dtype=torch.float64).item()
+    low, high = (mean * factor for factor in VARIANCE_RANGE)
+    # A constant image has no variance at all: its descriptor is 1, not 0 / 0.
+    variance.clamp_(max(low, floor, torch.finfo(variance.dtype).tiny), max(high, floor, 1e-30))
+    for slab in slabs:
+        distances[:, slab].div_(variance[slab]).neg_().exp_()
