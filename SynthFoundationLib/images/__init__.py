@@ -1,0 +1,24 @@
+"""Volumes in and out: scans, label maps and masks, refused where they cannot be used."""
+
+from .foreground import foreground
+from .image import Image, ImageLike, as_image, from_sitk, read_image, to_sitk, write_image
+from .labels import LabelMap, LabelsLike, as_labels, as_mask, read_labels, write_labels
+from .normalise import normalise
+
+__all__ = [
+    "Image",
+    "ImageLike",
+    "LabelMap",
+    "LabelsLike",
+    "as_image",
+    "as_labels",
+    "as_mask",
+    "foreground",
+    "from_sitk",
+    "normalise",
+    "read_image",
+    "read_labels",
+    "to_sitk",
+    "write_image",
+    "write_labels",
+]

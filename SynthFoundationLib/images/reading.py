@@ -1,0 +1,109 @@
+"""Image files → SimpleITK images that are sure to be one whole volume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..geometry import Grid
+from .dicom import read_dicom_folder
+from .integrity import check_integrity, check_promise
+from .quiet import quiet
+
+FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd) or a folder with one DICOM series"
+MIN_SIZE = 4
+MAX_VOXELS = 1 << 30
+
+
+def read_volume(path: str | Path, *, components: bool = False) -> sitk.Image:
+    """Read one 3-D volume from a file or a DICOM folder.
+
+    Args:
+        path: a file, or a folder with one DICOM series.
+        components: allow several values per voxel (the layers of a segmentation).
+
+    Raises:
+        InputError: the file is missing, empty, damaged, truncated or not an image, or is not one volume with
+            at least 4 voxels along each axis and a regular grid.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path.name} does not exist; give {FORMATS}")
+    if path.is_dir():
+        image = read_dicom_folder(path)
+        check_volume(image, f"the DICOM series in {path.name}", components=components)
+        return image
+    if path.stat().st_size == 0:
+        raise InputError(f"{path.name} is empty (0 bytes); copy or export it again")
+    try:
+        check_integrity(path)
+        with quiet():
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(str(path))
+            reader.ReadImageInformation()
+            _check_header(path, reader)
+            image = reader.Execute()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be opened: {error.strerror}") from error
+    except RuntimeError as error:
+        raise InputError(_explain(path, str(error))) from error
+    check_volume(image, path.name, components=components)
+    return image
+
+
+def check_volume(image: sitk.Image, what: str, *, components: bool = False) -> None:
+    """Refuse what is not one scalar volume on a regular grid; `what` names it in the message.
+
+    Raises:
+        InputError: 2-D, 4-D, colour or vector, complex, a single slice, or an impossible grid.
+    """
+    size = "×".join(str(n) for n in image.GetSize())
+    if image.GetDimension() != 3:
+        raise InputError(
+            f"{what} is {image.GetDimension()}-D ({size}); give one 3-D volume: "
+            "extract one frame, or stack slices"
+        )
+    if image.GetNumberOfComponentsPerPixel() > 1 and not components:
+        raise InputError(
+            f"{what} has {image.GetNumberOfComponentsPerPixel()} values per voxel (colour or vector); "
+            "give one value per voxel: convert it to grey or extract one component"
+        )
+    if "complex" in image.GetPixelIDTypeAsString():
+        raise InputError(f"{what} holds complex numbers; give its magnitude")
+    if min(image.GetSize()) < MIN_SIZE:
+        raise InputError(f"{what} has {size} voxels; a volume needs at least {MIN_SIZE} along each axis")
+    try:
+        Grid.from_sitk(image)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
+
+
+def _check_header(path: Path, reader: sitk.ImageFileReader) -> None:
+    voxels = reader.GetNumberOfComponents()
+    for n in reader.GetSize():
+        voxels *= n
+    if voxels > MAX_VOXELS:
+        size = "×".join(str(n) for n in reader.GetSize())
+        raise InputError(
+            f"{path.name} has {size} voxels; at most {MAX_VOXELS:,} are allowed: crop or resample it"
+        )
+    probe = sitk.Image([1, 1], reader.GetPixelID(), reader.GetNumberOfComponents())
+    check_promise(path, voxels * probe.GetSizeOfPixelComponent())
+    if min(reader.GetSpacing()) <= 0:
+        spacing = tuple(round(s, 6) for s in reader.GetSpacing())
+        raise InputError(
+            f"{path.name} has voxel spacing {spacing} mm; it must be positive: repair the header"
+        )
+
+
+def _explain(path: Path, message: str) -> str:
+    if "orthonormal" in message or "determinant is 0" in message:
+        return (
+            f"{path.name} has a sheared or singular direction matrix; "
+            "resample it to a regular grid, or repair the header"
+        )
+    if "Unable to determine ImageIO" in message:
+        return f"{path.name} is not an image that can be read; allowed are {FORMATS}"
+    return f"{path.name} cannot be read: it is damaged or incomplete; allowed are {FORMATS}"
