@@ -1,0 +1,142 @@
+"""Training configurations: TOML files read into frozen dataclasses, every unknown key refused."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.features.unet import UNetConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What a step sees."""
+
+    side: int = 128
+    """Voxels along each axis of a pair."""
+    pairs: int = 1
+    """Pairs contrasted with each other; their labels are distinct."""
+    accumulate: int = 1
+    """Such batches per process and step, gradients averaged."""
+    workers: int = 1
+    """Processes that render ahead on the CPU; 0 renders in the training process, on its device."""
+    templates: str = ""
+    """Folder of label maps whose shapes to use; empty for template-free anatomies."""
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """The label loss of the paper over several levels, and the place loss on the output."""
+
+    temperature: float = 0.33
+    anchors: int = 512
+    """Voxels per pair and level in the label loss."""
+    head_width: int = 256
+    label_weight: float = 1.0
+    place_weight: float = 1.0
+    place_temperature: float = 0.1
+    place_anchors: int = 512
+    """Voxels per pair in the place loss."""
+    place_neighbours: int = 8
+    """Negatives close to each voxel of the place loss."""
+    place_radius: float = 1.5
+    """Voxels of the feature grid within which a neighbour is neither positive nor negative."""
+    border: float = 3.0
+    """How much likelier a voxel at a label border is drawn."""
+    background: float = 0.1
+    """Largest share of anchors in the background."""
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with warm-up, a constant rate and a linear decay at the end."""
+
+    rate: float = 2e-4
+    weight_decay: float = 1e-5
+    betas: tuple[float, float] = (0.9, 0.999)
+    clip: float = 2.0
+    """Largest gradient norm."""
+    warmup: int = 200
+    decay: float = 0.3
+    """Share of the steps, at the end, over which the rate falls to zero."""
+    average: float = 0.999
+    """Decay of the moving average of the weights that is validated and exported."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How long, how exact, and how often to look."""
+
+    steps: int = 1000
+    seed: int = 0
+    precision: str = "32-true"
+    save_every: int = 200
+    validate_every: int = 200
+    validation_pairs: int = 8
+    picture_every: int = 0
+    threads: int = 0
+    """CPU threads of the training process; 0 leaves torch's choice."""
+    target: float = 0.0
+    """Loss that the last tenth of the run must reach on average; 0 asks for nothing."""
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """One training, as a TOML file describes it."""
+
+    data: DataConfig = field(default_factory=DataConfig)
+    network: UNetConfig = field(default_factory=UNetConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def plain(self) -> dict[str, Any]:
+        """Nested plain values, as in the file."""
+        return asdict(self)
+
+
+def from_plain(tables: dict[str, Any]) -> PretrainConfig:
+    """Build a configuration from nested plain values.
+
+    Raises:
+        InputError: for an unknown table or key, or a side that the network cannot halve often enough.
+    """
+    sections = {f.name: f.default_factory for f in fields(PretrainConfig)}
+    built = {}
+    for name, table in tables.items():
+        if name not in sections:
+            raise InputError(f"unknown table [{name}]; available: {', '.join(sections)}")
+        kind: Any = sections[name]
+        known = [f.name for f in fields(kind)]
+        for key in table:
+            if key not in known:
+                raise InputError(f"unknown key '{key}' in [{name}]; available: {', '.join(known)}")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        built[name] = kind(**values)
+    config = PretrainConfig(**built)
+    stride = config.network.stride
+    if config.data.side % stride or config.data.side < 2 * stride:
+        raise InputError(f"side {config.data.side}: this network needs a multiple of {stride}, at least {2 * stride}")
+    return config
+
+
+def read_config(path: str | Path) -> PretrainConfig:
+    """Read a TOML file.
+
+    Raises:
+        InputError: for a missing or malformed file, an unknown key or an impossible value.
+    """
+    try:
+        import tomllib
+    except ModuleNotFoundError:  # Python 3.10
+        import tomli as tomllib
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the configuration {Path(path).name}: {error.strerror}") from error
+    try:
+        return from_plain(tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, TypeError) as error:
+        raise InputError(f"the configuration {Path(path).name} is malformed: {error}") from error

@@ -1,0 +1,67 @@
+"""The endless stream of pairs: batch k of a training is a function of the training's seed and k alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from SynthFoundationLib.pretraining.config import PretrainConfig
+from SynthFoundationLib.synthesis import render_batch, sample
+
+# Seeds of validation pairs start here; training never gets that far.
+VALIDATION_SEED = 10**12
+
+
+def batch_seeds(config: PretrainConfig, index: int) -> list[int]:
+    """Seeds of the pairs of one batch."""
+    first = config.run.seed * 10**9 + index * config.data.pairs
+    return [first + k for k in range(config.data.pairs)]
+
+
+def make_batch(config: PretrainConfig, seeds: list[int], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+    """Render pairs: views (2 B, 1, D, H, W) with all first views first, labels (B, D, H, W)."""
+    shape = (config.data.side,) * 3
+    templates: dict[str, Any] | None = None
+    if config.data.templates:
+        from SynthFoundationLib.synthesis.templates import open_templates
+
+        templates = open_templates(config.data.templates)
+    batch = render_batch([sample(seed, shape, templates) for seed in seeds], device)
+    return torch.cat((batch.view1, batch.view2)), batch.labels
+
+
+class Batches(Dataset[tuple[Tensor, Tensor]]):
+    """Batches by number, from `start` on, every `stride`-th."""
+
+    def __init__(self, config: PretrainConfig, numbers: range) -> None:
+        self.config, self.numbers = config, numbers
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
+        return make_batch(self.config, batch_seeds(self.config, self.numbers[k]))
+
+
+def stream(config: PretrainConfig, step: int, rank: int, world: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of this process from a step on, rendered ahead by worker processes or here on the device."""
+    per_step = config.data.accumulate * world
+    numbers = range(step * per_step + rank, config.run.steps * per_step, world)
+    if config.data.workers == 0:
+        for number in numbers:
+            yield make_batch(config, batch_seeds(config, number), device)
+        return
+    loader = DataLoader(
+        Batches(config, numbers),
+        batch_size=None,
+        num_workers=config.data.workers,
+        prefetch_factor=3,
+        multiprocessing_context="spawn",
+        pin_memory=device.type == "cuda",
+    )
+    for views, labels in loader:
+        yield views.to(device, non_blocking=True), labels.to(device, non_blocking=True)

@@ -1,0 +1,52 @@
+"""The two contrastive losses, as pure functions of unit vectors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+def label_contrast(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Supervised contrastive loss with many positives ("L_out" of Khosla et al., NeurIPS 2020).
+
+    Args:
+        z: unit vectors, (N, C).
+        labels: class of each row, (N,); every class must be met at least twice.
+        temperature: divides the cosine similarities.
+    """
+    similarity = (z @ z.T).float() / temperature
+    itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    log_probability = similarity - similarity.masked_fill(itself, -torch.inf).logsumexp(1, keepdim=True)
+    positive = (labels[:, None] == labels[None, :]) & ~itself
+    mean = (log_probability * positive).sum(1) / positive.sum(1).clamp(min=1)
+    return -mean.mean()
+
+
+def place_contrast(
+    query: Tensor, key: Tensor, place: Tensor, near: Tensor, near_place: Tensor, radius: float, temperature: float
+) -> Tensor:
+    """Find the same voxel in the other view (InfoNCE): among all other anchors and among close neighbours.
+
+    Args:
+        query: unit vectors of the first view, (N, C).
+        key: unit vectors of the second view at the same voxels, (N, C).
+        place: voxel positions, (N, 4), with the number of the pair first.
+        near: unit vectors of the second view close to each anchor, (N, K, C).
+        near_place: their positions, (N, K, 4).
+        radius: candidates closer than this to the right voxel are neither right nor wrong.
+        temperature: divides the cosine similarities.
+    """
+    far = (query @ key.T).float() / temperature
+    close = (query[:, None] * near).sum(2).float() / temperature
+    far_ignored = _within(place[:, None], place[None, :], radius)
+    far_ignored.fill_diagonal_(False)
+    close_ignored = _within(place[:, None], near_place, radius)
+    logits = torch.cat((far.masked_fill(far_ignored, -torch.inf), close.masked_fill(close_ignored, -torch.inf)), 1)
+    return cross_entropy(logits, torch.arange(len(query), device=query.device))
+
+
+def _within(a: Tensor, b: Tensor, radius: float) -> Tensor:
+    """Whether positions of one pair are closer than the radius."""
+    gap = (a[..., 1:] - b[..., 1:]).float().square().sum(-1)
+    return (a[..., 0] == b[..., 0]) & (gap < radius * radius)

@@ -1,0 +1,65 @@
+"""Validation on fixed synthetic pairs, and pictures of what the features look like."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from SynthFoundationLib.pretraining.anchors import labels_at
+from SynthFoundationLib.pretraining.config import PretrainConfig
+from SynthFoundationLib.pretraining.data import VALIDATION_SEED, make_batch
+from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
+
+
+@torch.no_grad()
+def validate(config: PretrainConfig, net: nn.Module, device: torch.device) -> dict[str, float]:
+    """Mean retrieval over the validation pairs, foreground only: within 5 voxels of the input, and the median error."""
+    found = []
+    for k in range(config.run.validation_pairs):
+        views, labels = make_batch(config, [VALIDATION_SEED + k], device)
+        features = net(views)
+        grid = (features.shape[2], features.shape[3], features.shape[4])
+        where = labels_at(labels, grid)[0] > 0
+        if int(where.sum()) < 64:
+            continue
+        step = float(config.network.stem)
+        found.append(retrieval(unit_features(features[0]), unit_features(features[1]), where, (step, step, step), queries=1024))
+    return {name: sum(f[name] for f in found) / max(1, len(found)) for name in ("within", "median_mm", "chance")}
+
+
+@torch.no_grad()
+def draw_pictures(config: PretrainConfig, net: nn.Module, folder: Path, step: int, device: torch.device) -> Path:
+    """Write a PNG: two validation pairs, views and the first three principal components of their features."""
+    from matplotlib.figure import Figure
+
+    rows = []
+    for k in range(4):
+        views, _ = make_batch(config, [VALIDATION_SEED + k], device)
+        rows.append((views, colors(net(views))))
+    figure = Figure(figsize=(8, 8), dpi=100)
+    axes = figure.subplots(len(rows), 4)
+    for row, (views, rgb) in zip(axes, rows, strict=True):
+        for view in (0, 1):
+            row[2 * view].imshow(views[view, 0, views.shape[2] // 2].cpu(), cmap="gray")
+            row[2 * view + 1].imshow(rgb[view, rgb.shape[1] // 2].cpu())
+        for axis in row:
+            axis.axis("off")
+    figure.tight_layout(pad=0.3)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"features-{step:07d}.png"
+    figure.savefig(path)
+    return path
+
+
+def colors(features: Tensor) -> Tensor:
+    """First three principal components of unit features as RGB, common to both views: (2, C, …) to (2, …, 3)."""
+    unit = torch.stack([unit_features(f) for f in features])
+    rows = unit.flatten(2).transpose(1, 2).reshape(-1, unit.shape[1])
+    rows = rows - rows.mean(0)
+    _, _, basis = torch.linalg.svd(rows[:: max(1, len(rows) // 20000)], full_matrices=False)
+    shown = rows @ basis[:3].T
+    low, high = shown.quantile(0.02, 0) if len(shown) < 10**6 else shown.amin(0), shown.amax(0)
+    shown = ((shown - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+    return shown.reshape(unit.shape[0], *unit.shape[2:], 3)
