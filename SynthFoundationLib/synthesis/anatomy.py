@@ -195,7 +195,7 @@ def body(rng: random.Random, ledger: Ledger) -> list[Parameters]:
     return layers
 
 
-def _mask(rng: random.Random, ledger: Ledger) -> Parameters:
+def mask(rng: random.Random, ledger: Ledger) -> Parameters:
     """Keep what lies in a bumpy ball; half of the time with an envelope around it."""
     width = rng.uniform(0.04, 0.15) if chance(rng, 0.5) else 0.0
     radii = [rng.uniform(0.5, 1.0) for _ in range(3)]
@@ -218,7 +218,7 @@ def sample_anatomy(rng: random.Random) -> Parameters:
             if extra is not base and chance(rng, probability):
                 layers += extra(rng, ledger)
         if chance(rng, 2 / 3):
-            layers.append(_mask(rng, ledger))
+            layers.append(mask(rng, ledger))
     while len(ledger.tissue_of) < 9:
         layers += solids(rng, ledger)
     return {"layers": layers, "tissue_of": ledger.tissue_of, "bumps": sample_bumps(rng), **sample_pose(rng)}
