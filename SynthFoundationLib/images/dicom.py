@@ -53,20 +53,20 @@ def read_dicom_folder(folder: Path) -> sitk.Image:
 
 def _check_slices(folder: Path, files: tuple[str, ...]) -> None:
     positions, normal = _positions(folder, files)
-    steps = np.diff(positions, axis=0)
+    steps = np.diff(positions[np.argsort(positions @ normal)], axis=0)
     along = steps @ normal
     distance = float(np.median(along))
-    if np.abs(along).min() < 1e-3:
+    if along.min() < 1e-3:
         raise InputError(
             f"the DICOM series in {folder.name} has several slices at one place (a time series?); "
             "export one volume of it"
         )
-    if np.abs(along - distance).max() > _SPACING_TOLERANCE * abs(distance):
+    if np.abs(along - distance).max() > _SPACING_TOLERANCE * distance:
         raise InputError(
             f"the DICOM series in {folder.name} has slices {along.min():.2f} to {along.max():.2f} mm apart; "
             "slices are missing or uneven: export it complete, or resample it to even slices"
         )
-    if np.abs(steps - np.outer(along, normal)).max() > _TILT_TOLERANCE * abs(distance):
+    if np.abs(steps - np.outer(along, normal)).max() > _TILT_TOLERANCE * distance:
         raise InputError(
             f"the DICOM series in {folder.name} was taken with a tilted gantry, "
             "its slices are shifted sideways; "

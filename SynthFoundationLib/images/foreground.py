@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from .image import Image
 
+_SAMPLES = 1_000_000
 _COARSE_MM = 4.0
 _COARSE_MIN_SIZE = 24
 _BINS = 256
@@ -17,6 +18,8 @@ _PADDING_RANK = 0.02  # at most this share of voxels may be darker than padding
 _AIR_SPREAD = 0.12  # air is flat: its spread, against the step from air to tissue
 _AIR_FLOOR = 0.15  # and nothing lies far below it
 _AIR_BORDER = 0.05  # and it touches the border of the image
+_LEAST_BODY = 0.03  # of the image; what is bright and smaller is bone or metal in a crop
+_DIM_TISSUE = 0.3  # of the way from air to Otsu's threshold: scalp and lungs are darker than the mean tissue
 _SMALL_PART = 0.1  # parts smaller than this share of the largest are noise
 
 
@@ -35,64 +38,71 @@ def foreground(image: Image) -> torch.Tensor:
 
 def padding_values(volume: torch.Tensor) -> list[float]:
     """Flat values that fill much of the border with hardly anything below them, such as 0 or −3024."""
-    array = volume.numpy()
-    border = np.concatenate([array[s].ravel() for a in range(3) for s in _faces(a)])
+    border = np.concatenate([volume.numpy()[face].ravel() for face in _faces()])
+    inner = thinned(volume.flatten()).numpy()
+    least = _PADDING_SHARE * len(border)
     found: list[float] = []
     for _ in range(2):
-        rest = border[~np.isin(border, found)]
-        if len(rest) < _PADDING_SHARE * len(border):
+        values, counts = np.unique(border, return_counts=True)
+        if not len(values) or counts.max() < least:
             break
-        values, counts = np.unique(rest, return_counts=True)
         value = values[counts.argmax()]
-        inner = array[~np.isin(array, found)] if found else array
-        if counts.max() < _PADDING_SHARE * len(border) or (inner < value).mean() > _PADDING_RANK:
+        if (inner < value).sum() > _PADDING_RANK * len(inner):
             break
         found.append(float(value))
+        border, inner = border[border != value], inner[inner != value]
     return found
 
 
-def _faces(axis: int) -> list[tuple[slice | int, ...]]:
+def is_padding(volume: torch.Tensor) -> torch.Tensor:
+    """Bool mask of the voxels that hold one of the `padding_values`."""
+    mask = torch.zeros_like(volume, dtype=torch.bool)
+    for value in padding_values(volume.cpu()):
+        mask |= volume == value
+    return mask
+
+
+def thinned(values: torch.Tensor) -> torch.Tensor:
+    """At most about a million of the values, evenly taken."""
+    return values[:: max(1, len(values) // _SAMPLES)]
+
+
+def _faces() -> list[tuple[slice | int, ...]]:
     whole: list[slice | int] = [slice(None)] * 3
-    return [(*whole[:axis], end, *whole[axis + 1 :]) for end in (0, -1)]
+    return [(*whole[:axis], end, *whole[axis + 1 :]) for axis in range(3) for end in (0, -1)]
 
 
 def _channel_foreground(volume: torch.Tensor, spacing: tuple[float, float, float]) -> torch.Tensor:
-    held = ~torch.isin(volume, torch.tensor(padding_values(volume)))
+    held = ~is_padding(volume)
     if not held.any():
         return torch.ones_like(held)
-    threshold = _air_threshold(volume[held].numpy(), _border_values(volume, held))
+    border = torch.cat([volume[face][held[face]] for face in _faces()]).numpy()
+    threshold = _air_threshold(thinned(volume[held]).numpy(), border)
     tissue = held if threshold is None else held & (volume > threshold)
     if tissue.all():
         return tissue
-    coarse = _coarsened(tissue, spacing)
-    body = _whole_body(coarse)
+    body = _whole_body(_coarsened(tissue, spacing))
     return F.interpolate(body[None, None].float(), volume.shape, mode="trilinear")[0, 0] > 0.25
 
 
-def _border_values(volume: torch.Tensor, held: torch.Tensor) -> np.ndarray:
-    array, kept = volume.numpy(), held.numpy()
-    return np.concatenate([array[s][kept[s]] for a in range(3) for s in _faces(a)])
-
-
 def _air_threshold(values: np.ndarray, border: np.ndarray) -> float | None:
-    """Otsu's threshold, if what lies below it looks like air; else None."""
-    sample = values[:: max(1, len(values) // 500_000)]
-    floor, ceiling = np.percentile(sample, (0.1, 99.0))
+    """What lies above air: between the two classes of Otsu if the lower looks like air; else None."""
+    floor, ceiling = np.percentile(values, (0.1, 99.0))
     if not ceiling > floor:
         return None
-    threshold = _otsu(np.clip(sample, floor, ceiling))
-    dark, bright = sample[sample <= threshold], sample[sample > threshold]
-    if not len(dark) or not len(bright):
+    otsu = _otsu(np.clip(values, floor, ceiling))
+    dark, bright = values[values <= otsu], values[values > otsu]
+    if not len(dark) or not len(border) or len(bright) < _LEAST_BODY * len(values):
         return None
-    step = np.median(bright) - np.median(dark)
-    spread = 1.4826 * np.median(np.abs(dark - np.median(dark)))
-    is_air = (
-        spread < _AIR_SPREAD * step
-        and np.median(dark) - floor < _AIR_FLOOR * step
-        and len(border) > 0
-        and (border <= threshold).mean() > _AIR_BORDER
-    )
-    return float(threshold) if is_air else None
+    air = np.median(dark)
+    step = np.median(bright) - air
+    spread = 1.4826 * np.median(np.abs(dark - air))
+    flat = spread < _AIR_SPREAD * step
+    lowest = air - floor < _AIR_FLOOR * step
+    outside = (border <= otsu).mean() > _AIR_BORDER
+    if not (flat and lowest and outside):
+        return None
+    return float(min(otsu, air + max(6 * spread, _DIM_TISSUE * (otsu - air))))
 
 
 def _otsu(values: np.ndarray) -> float:

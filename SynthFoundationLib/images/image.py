@@ -19,6 +19,7 @@ from .reading import MIN_SIZE, check_volume, read_volume
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+MAX_VALUE = 1e31
 VOLUME_FILES = (".nii", ".nii.gz", ".nrrd", ".mha")
 
 
@@ -64,7 +65,8 @@ def from_sitk(image: sitk.Image, what: str = "the image") -> Image:
         InputError: it is not one scalar volume, or its values cannot be used (see `check_values`).
     """
     check_volume(image, what)
-    array = sitk.GetArrayFromImage(image).astype(np.float32)
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite and is refused below
+        array = sitk.GetArrayFromImage(image).astype(np.float32)
     result = Image(torch.from_numpy(array), Grid.from_sitk(image))
     check_values(result, what)
     return result
@@ -128,18 +130,18 @@ def check_values(image: Image, what: str) -> None:
     """Refuse volumes that no algorithm could use.
 
     Raises:
-        InputError: an axis shorter than 4 voxels, NaN or infinite values, or the same value everywhere.
+        InputError: an axis shorter than 4 voxels, NaN, infinite or enormous values, or one value everywhere.
     """
     if min(image.grid.size) < MIN_SIZE:
         size = "×".join(str(n) for n in image.grid.size)
         raise InputError(f"{what} has {size} voxels; a volume needs at least {MIN_SIZE} along each axis")
     for channel in image.data:
         low, high = (float(v) for v in channel.aminmax())
-        if not np.isfinite([low, high]).all():
-            count = int((~torch.isfinite(channel)).sum())
+        if not max(-low, high) <= MAX_VALUE:
+            count = int((~(channel.abs() <= MAX_VALUE)).sum())
             raise InputError(
-                f"{what} has {count:,} voxels that are NaN, infinite or beyond 3.4e38; replace them, "
-                "for example by 0"
+                f"{what} has {count:,} voxels that are NaN, infinite or beyond ±{MAX_VALUE:g}; "
+                "replace them, for example by 0"
             )
         if low == high:
             raise InputError(f"{what} is constant (every voxel is {low:g}); give an image with structure")

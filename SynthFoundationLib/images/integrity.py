@@ -1,7 +1,8 @@
 """What ITK does not notice: files that end early or whose compressed data are damaged.
 
-ITK fills what is missing from a NIfTI file, or what cannot be decompressed in a MetaImage file, with zeros
-and says nothing. Here the header is compared with what the file holds before any voxel is read.
+ITK says nothing when it puts zeros in place of what is missing from a NIfTI file, of NaN there, or of what
+cannot be decompressed in a MetaImage file, nor when the checksum of an NRRD file does not fit. Here the
+header is compared with what the file holds before any voxel is used.
 """
 
 from __future__ import annotations
@@ -15,15 +16,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+import numpy as np
+
 from ..errors import InputError
 
 _CHUNK = 1 << 22
-_NIFTI_1 = "40x8h16xh2x8ff"  # dim, bitpix, pixdim, vox_offset
-_NIFTI_2 = "14xh8q24x8dq"  # bitpix, dim, pixdim, vox_offset
+_NIFTI_1 = "40x8h14x2h2x8ff"  # dim, datatype, bitpix, pixdim, vox_offset
+_NIFTI_2 = "12x2h8q24x8dq"  # datatype, bitpix, dim, pixdim, vox_offset
+_FLOATS = {16: "f4", 64: "f8"}
 _RAW_ENCODING = re.compile(rb"^encoding:\s*raw\s*$", re.MULTILINE)
 _META_LOCAL = re.compile(rb"ElementDataFile\s*=\s*LOCAL\s*?\n")
 _META_COMPRESSED = re.compile(rb"^CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
+_NRRD_COMPRESSED = re.compile(rb"^encoding:\s*(gzip|gz)\s*$", re.MULTILINE)
+_NRRD_END = re.compile(rb"\r?\n\r?\n")
 _LONGEST_HEADER = 1 << 20
+_LARGEST_OFFSET = 1 << 40
 _BEST_COMPRESSION = 1100  # deflate cannot do better than 1032:1
 
 
@@ -31,6 +38,7 @@ _BEST_COMPRESSION = 1100  # deflate cannot do better than 1032:1
 class _NiftiHeader:
     dimensions: tuple[int, ...]
     bits: int
+    float_type: np.dtype | None
     spacing: tuple[float, ...]
     offset: int
 
@@ -43,14 +51,17 @@ def check_integrity(path: Path) -> None:
     """Compare what the header promises with what the file holds.
 
     Raises:
-        InputError: the file ends early, its compressed data are damaged, or a NIfTI spacing is not positive.
+        InputError: the file ends early, its compressed data are damaged, or a NIfTI file has spacing that is
+            not positive or voxels that are not finite.
     """
     name = path.name.lower()
     try:
         if name.endswith((".nii", ".nii.gz")):
             _check_nifti(path)
         elif name.endswith(".mha"):
-            _check_meta(path)
+            _check_compressed(path, _META_LOCAL, _META_COMPRESSED)
+        elif name.endswith(".nrrd"):
+            _check_compressed(path, _NRRD_END, _NRRD_COMPRESSED)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path) from error
 
@@ -78,56 +89,71 @@ def _check_nifti(path: Path) -> None:
             raise InputError(
                 f"{path.name} has voxel spacing {spacing} mm; it must be positive: repair the header"
             )
-        file.seek(0)
-        held = sum(len(chunk) for chunk in iter(lambda: file.read(_CHUNK), b""))
+        file.seek(header.offset)
+        held, odd = header.offset, 0
+        for chunk in iter(lambda: file.read(_CHUNK), b""):
+            held += len(chunk)
+            if header.float_type:
+                values = np.frombuffer(chunk, header.float_type, len(chunk) // header.float_type.itemsize)
+                odd += int((~np.isfinite(values)).sum())
     if header.promised > held:
         raise _ends_early(path, header.promised, held)
+    if odd:
+        raise InputError(
+            f"{path.name} has {odd:,} voxels that are NaN or infinite; replace them, for example by 0"
+        )
 
 
 def _opened(path: Path) -> IO[bytes]:
-    compressed = path.open("rb").read(2) == b"\x1f\x8b"
+    compressed = _head(path, 2) == b"\x1f\x8b"
     return gzip.open(path) if compressed else path.open("rb")
 
 
 def _nifti_header(head: bytes) -> _NiftiHeader | None:
-    if len(head) < 540:
-        return None
     for order in "<>":
-        kind = struct.unpack_from(f"{order}i", head)[0]
+        kind = int.from_bytes(head[:4], "little" if order == "<" else "big")
+        if len(head) < kind:
+            continue
         if kind == 348:
-            *dim, bits = struct.unpack_from(order + _NIFTI_1, head)[:9]
-            *pixdim, offset = struct.unpack_from(order + _NIFTI_1, head)[9:]
+            values = struct.unpack_from(order + _NIFTI_1, head)
+            dim, (code, bits), pixdim, offset = values[:8], values[8:10], values[10:18], values[18]
         elif kind == 540:
-            bits, *dim, offset = struct.unpack_from(order + _NIFTI_2, head)
-            dim, pixdim = dim[:8], dim[8:]
+            values = struct.unpack_from(order + _NIFTI_2, head)
+            (code, bits), dim, pixdim, offset = values[:2], values[2:10], values[10:18], values[18]
         else:
             continue
         rank = dim[0]
-        possible = 1 <= rank <= 7 and min(dim[1 : rank + 1]) > 0 and bits > 0 and math.isfinite(offset)
+        possible = (
+            1 <= rank <= 7 and min(dim[1 : rank + 1]) > 0 and bits > 0 and 0 <= offset < _LARGEST_OFFSET
+        )
         if not possible:
             return None
-        return _NiftiHeader(tuple(dim[1 : rank + 1]), bits, tuple(pixdim[1 : rank + 1]), int(offset))
+        float_type = np.dtype(order + _FLOATS[code]) if code in _FLOATS else None
+        axes = slice(1, rank + 1)
+        return _NiftiHeader(tuple(dim[axes]), bits, float_type, tuple(pixdim[axes]), int(offset))
     return None
 
 
-def _check_meta(path: Path) -> None:
-    local = _META_LOCAL.search(head := _head(path))
-    if not local or not _META_COMPRESSED.search(head[: local.end()]):
+def _check_compressed(path: Path, end: re.Pattern[bytes], compressed: re.Pattern[bytes]) -> None:
+    """Inflate what follows a text header, in pieces, to see that it is whole."""
+    head = _head(path)
+    header = end.search(head)
+    if not header or not compressed.search(head[: header.start()]):
         return
-    inflate = zlib.decompressobj()
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib or gzip, as the data say
     with path.open("rb") as file:
-        file.seek(local.end())
+        file.seek(header.end())
         for chunk in iter(lambda: file.read(_CHUNK), b""):
-            while chunk:
+            while chunk and not inflate.eof:
                 inflate.decompress(chunk, _CHUNK)
                 chunk = inflate.unconsumed_tail
     if not inflate.eof:
         raise _damaged(path)
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, count: int = _LONGEST_HEADER) -> bytes:
     with path.open("rb") as file:
-        return file.read(_LONGEST_HEADER)
+        return file.read(count)
 
 
 def _damaged(path: Path) -> InputError:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from .foreground import foreground, padding_values
+from .foreground import foreground, is_padding, thinned
 from .image import Image
 
-_SAMPLES = 1_000_000
 _LOW, _HIGH = 0.005, 0.995
+_FENCE = 5.0  # interquartile ranges from the median: keeps CT's soft tissue apart, whatever bone and metal do
 
 
 def normalise(image: Image, mask: torch.Tensor | None = None) -> torch.Tensor:
-    """Scale each channel to 0…1 between the 0.5th and 99.5th percentile of the foreground → (C, D, H, W).
+    """Scale each channel to 0…1 over the range that the foreground fills → (C, D, H, W).
 
-    Air, padding and metal lie beyond these and are clipped, so that the unit, the offset and the size of the
+    The range ends at the 0.5th and 99.5th percentile, and at most 5 interquartile ranges from the median.
+    Air, padding and metal lie beyond and are clipped, so that the unit, the offset and the size of the
     background make no difference.
 
     Args:
@@ -26,14 +27,14 @@ def normalise(image: Image, mask: torch.Tensor | None = None) -> torch.Tensor:
 
 
 def _scaled(volume: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    padding = torch.tensor(padding_values(volume.cpu()), device=volume.device)
-    values = volume[mask & ~torch.isin(volume, padding)]
-    if not len(values):
-        values = volume.flatten()
-    sample = values[:: max(1, len(values) // _SAMPLES)].double().sort().values
-    low, high = (sample[round(q * (len(sample) - 1))] for q in (_LOW, _HIGH))
+    values = volume[mask & ~is_padding(volume)]
+    sample = thinned(values if len(values) else volume.flatten()).sort().values
+    low, quarter, median, three_quarters, high = (
+        sample[round(q * (len(sample) - 1))] for q in (_LOW, 0.25, 0.5, 0.75, _HIGH)
+    )
+    reach = _FENCE * (three_quarters - quarter)
+    if reach > 0:
+        low, high = torch.maximum(low, median - reach), torch.minimum(high, median + reach)
     if not high > low:
-        low, high = (v.double() for v in values.aminmax())
-    if not high > low:
-        low, high = (v.double() for v in volume.aminmax())
-    return ((volume.double() - low) / (high - low)).clamp_(0, 1).float()
+        low, high = volume.aminmax()
+    return (volume - low).div_((high - low).clamp_min(torch.finfo(volume.dtype).tiny)).clamp_(0, 1)

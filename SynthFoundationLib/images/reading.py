@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -89,8 +90,8 @@ def _check_header(path: Path, reader: sitk.ImageFileReader) -> None:
         raise InputError(
             f"{path.name} has {size} voxels; at most {MAX_VOXELS:,} are allowed: crop or resample it"
         )
-    probe = sitk.Image([1, 1], reader.GetPixelID(), reader.GetNumberOfComponents())
-    check_promise(path, voxels * probe.GetSizeOfPixelComponent())
+    bits = re.search(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
+    check_promise(path, voxels * int(bits[1]) // 8 if bits else 0)
     if min(reader.GetSpacing()) <= 0:
         spacing = tuple(round(s, 6) for s in reader.GetSpacing())
         raise InputError(
