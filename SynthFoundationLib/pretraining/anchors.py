@@ -27,7 +27,7 @@ def borders(labels: Tensor) -> Tensor:
 
 
 def anchor_weights(labels: Tensor, border: float, background: float) -> Tensor:
-    """Chance of each voxel, (D H W,): 1 / √(voxels of its label), more at borders, background's share bounded."""
+    """Chance of each voxel, (D H W,): 1 / √(voxels of its label), more at borders, background bounded."""
     flat = labels.flatten().int()
     count = torch.bincount(flat, minlength=256).float()
     weight = count.clamp(min=1).rsqrt().index_select(0, flat)
@@ -43,14 +43,15 @@ def anchor_weights(labels: Tensor, border: float, background: float) -> Tensor:
 def draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Indices of `count` voxels (all when there are fewer), without replacement, likelier with larger weight.
 
-    An exponential race: the first arrivals of clocks with these rates are a weighted sample (Efraimidis, 2006).
+    An exponential race: the first arrivals of clocks with these rates are a weighted sample
+    (Efraimidis and Spirakis, 2006).
     """
     clock = torch.empty_like(weights).exponential_(generator=generator)
     return torch.topk(clock / weights.clamp(min=1e-12), min(count, len(weights)), largest=False).indices
 
 
 def neighbours(place: Tensor, shape: tuple[int, int, int], count: int, generator: torch.Generator) -> Tensor:
-    """Random places 2 to 6 voxels away along a random direction, clamped to the grid: (N, 3) to (N, count, 3)."""
+    """Random places 2 to 6 voxels away, clamped to the grid: (N, 3) to (N, count, 3)."""
     device = place.device
     direction = torch.randn((len(place), count, 3), generator=generator, device=device)
     distance = 2 + 4 * torch.rand((len(place), count, 1), generator=generator, device=device)

@@ -1,4 +1,4 @@
-"""Atomic checkpoints without pickle: tensors in safetensors, the optimiser in a `weights_only` file, numbers in JSON."""
+"""Atomic checkpoints: tensors in safetensors, the optimiser in a `weights_only` file, numbers in JSON."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict
         optimiser = torch.load(path / "optimiser.pt", map_location="cpu", weights_only=True)
         return load_file(path / "weights.safetensors"), optimiser, facts
     except FileNotFoundError as error:
-        raise InputError(f"{path.name} is no complete checkpoint: {Path(str(error.filename)).name} is missing") from error
+        raise InputError(
+            f"{path.name} is no complete checkpoint: {Path(str(error.filename)).name} is missing"
+        ) from error
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

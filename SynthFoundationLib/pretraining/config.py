@@ -118,7 +118,9 @@ def from_plain(tables: dict[str, Any]) -> PretrainConfig:
     config = PretrainConfig(**built)
     stride = config.network.stride
     if config.data.side % stride or config.data.side < 2 * stride:
-        raise InputError(f"side {config.data.side}: this network needs a multiple of {stride}, at least {2 * stride}")
+        raise InputError(
+            f"side {config.data.side}: this network needs a multiple of {stride}, at least {2 * stride}"
+        )
     return config
 
 

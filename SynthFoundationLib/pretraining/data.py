@@ -22,7 +22,9 @@ def batch_seeds(config: PretrainConfig, index: int) -> list[int]:
     return [first + k for k in range(config.data.pairs)]
 
 
-def make_batch(config: PretrainConfig, seeds: list[int], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
+def make_batch(
+    config: PretrainConfig, seeds: list[int], device: torch.device | str = "cpu"
+) -> tuple[Tensor, Tensor]:
     """Render pairs: views (2 B, 1, D, H, W) with all first views first, labels (B, D, H, W)."""
     shape = (config.data.side,) * 3
     templates: dict[str, Any] | None = None
@@ -47,7 +49,9 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
         return make_batch(self.config, batch_seeds(self.config, self.numbers[k]))
 
 
-def stream(config: PretrainConfig, step: int, rank: int, world: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def stream(
+    config: PretrainConfig, step: int, rank: int, world: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of this process from a step on, rendered ahead by worker processes or here on the device."""
     per_step = config.data.accumulate * world
     numbers = range(step * per_step + rank, config.run.steps * per_step, world)

@@ -34,13 +34,19 @@ def load_network(path: str | Path) -> UNet:
         if path.is_dir():
             facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
             config = UNetConfig(**facts["config"]["network"])
-            state = {k[8:]: v for k, v in load_file(path / "weights.safetensors").items() if k.startswith("average.")}
+            state = {
+                k[8:]: v
+                for k, v in load_file(path / "weights.safetensors").items()
+                if k.startswith("average.")
+            }
         else:
             with safe_open(path, framework="pt") as file:
                 config = UNetConfig(**json.loads((file.metadata() or {})["config"]))
             state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
     except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise WeightsError(f"{path.name} holds no network: give a checkpoint folder or an exported file") from error
+        raise WeightsError(
+            f"{path.name} holds no network: give a checkpoint folder or an exported file"
+        ) from error
     return UNet(config).load(state).eval()
 
 
@@ -70,7 +76,7 @@ def describers(network: UNet | None) -> dict[str, Describe]:
 def compare(
     first: Tensor, second: Tensor, where: Tensor, spacing: float, network: UNet | None, queries: int = 4096
 ) -> dict[str, dict[str, float]]:
-    """Retrieval of every descriptor for one pair of aligned volumes in [0, 1], (D, H, W), sides multiples of the stride."""
+    """Retrieval of every descriptor for aligned volumes in [0, 1], (D, H, W), sides multiples of the stride."""
     inside = avg_pool3d(where[None, None].float(), 2)[0, 0] >= 0.5
     grid = (2 * spacing,) * 3
     return {
@@ -80,7 +86,7 @@ def compare(
 
 
 def aligned_volumes(paths: Sequence[Path], spacing: float, stride: int) -> tuple[list[Tensor], Tensor]:
-    """Aligned scans on one isotropic grid around their common foreground, normalised to [0, 1]; and the foreground.
+    """Aligned scans on one isotropic grid around their common foreground, in [0, 1]; and the foreground.
 
     Raises:
         InputError: when the scans do not lie in the same space.
@@ -119,7 +125,7 @@ def evaluate_features(
     queries: int = 4096,
     side: int = 96,
 ) -> list[dict[str, str | float]]:
-    """Fraction of voxels whose nearest feature in the other aligned volume lies within 5 mm, per pair and descriptor.
+    """Fraction of voxels whose nearest feature in the other aligned volume lies within 5 mm.
 
     Args:
         weights: checkpoint folder or exported file; None compares MIND-SSC and intensity alone.
@@ -150,7 +156,9 @@ def evaluate_features(
         rows += _rows(name, compare(a, b, where, spacing, network, queries))
     for k in range(synthetic):
         pair = render(sample(VALIDATION_SEED + 1000 + k, (side,) * 3))
-        rows += _rows(f"synthetic {k}", compare(pair.view1, pair.view2, pair.labels > 0, 1.0, network, queries))
+        rows += _rows(
+            f"synthetic {k}", compare(pair.view1, pair.view2, pair.labels > 0, 1.0, network, queries)
+        )
     if out is not None:
         _write(rows, Path(out))
     return rows

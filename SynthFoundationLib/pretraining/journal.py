@@ -44,7 +44,11 @@ class Journal:
     def _cut_validation(self, step: int) -> None:
         path = self.folder / "validation.jsonl"
         if path.exists():
-            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= step]
+            lines = [
+                line
+                for line in path.read_text(encoding="utf-8").splitlines()
+                if json.loads(line)["step"] <= step
+            ]
             path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def _open_board(self, step: int) -> Any:
@@ -83,7 +87,9 @@ class Journal:
             for name, value in values.items():
                 self.board.add_scalar(f"validation/{name}", value, step)
         if not self.quiet:
-            print(f"validation at {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()), flush=True)
+            print(
+                f"validation at {step}: " + "  ".join(f"{k} {v:.4f}" for k, v in values.items()), flush=True
+            )
 
     def close(self) -> None:
         """Flush the event file."""

@@ -24,7 +24,13 @@ def label_contrast(z: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
 
 def place_contrast(
-    query: Tensor, key: Tensor, place: Tensor, near: Tensor, near_place: Tensor, radius: float, temperature: float
+    query: Tensor,
+    key: Tensor,
+    place: Tensor,
+    near: Tensor,
+    near_place: Tensor,
+    radius: float,
+    temperature: float,
 ) -> Tensor:
     """Find the same voxel in the other view (InfoNCE): among all other anchors and among close neighbours.
 
@@ -38,15 +44,19 @@ def place_contrast(
         temperature: divides the cosine similarities.
     """
     far = (query @ key.T).float() / temperature
-    close = (query[:, None] * near).sum(2).float() / temperature
-    far_ignored = _within(place[:, None], place[None, :], radius)
-    far_ignored.fill_diagonal_(False)
-    close_ignored = _within(place[:, None], near_place, radius)
-    logits = torch.cat((far.masked_fill(far_ignored, -torch.inf), close.masked_fill(close_ignored, -torch.inf)), 1)
+    close = torch.bmm(near, query[:, :, None])[:, :, 0].float() / temperature
+    far_ignored = _far_within(place, radius).fill_diagonal_(False)
+    close_ignored = (near_place[..., 1:] - place[:, None, 1:]).float().square().sum(-1) < radius * radius
+    logits = torch.cat(
+        (far.masked_fill(far_ignored, -torch.inf), close.masked_fill(close_ignored, -torch.inf)), 1
+    )
     return cross_entropy(logits, torch.arange(len(query), device=query.device))
 
 
-def _within(a: Tensor, b: Tensor, radius: float) -> Tensor:
-    """Whether positions of one pair are closer than the radius."""
-    gap = (a[..., 1:] - b[..., 1:]).float().square().sum(-1)
-    return (a[..., 0] == b[..., 0]) & (gap < radius * radius)
+def _far_within(place: Tensor, radius: float) -> Tensor:
+    """Whether two anchors of one pair are closer than the radius, (N, N)."""
+    # Pairs are set far apart along the first axis, so that one matrix product measures all distances exactly.
+    at = place[:, 1:].double()
+    at = at + torch.nn.functional.pad(place[:, :1].double() * 1e5, (0, 2))
+    square = at.square().sum(1)
+    return square[:, None] + square[None, :] - 2 * at @ at.T < radius * radius

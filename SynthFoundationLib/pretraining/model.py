@@ -45,7 +45,7 @@ class ContrastiveModel(nn.Module):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, views: Tensor, labels: Tensor, seed: int) -> dict[str, Tensor]:
-        """Losses of B pairs: views (2 B, 1, D, H, W), first views first; labels (B, D, H, W); seed of the anchors."""
+        """Losses of B pairs: views (2 B, 1, D, H, W), first views first; labels (B, D, H, W); anchors' seed."""
         generator = torch.Generator(device=views.device).manual_seed(seed)
         output, maps = self.net(views, layers=self.levels)
         losses = {}
@@ -60,12 +60,16 @@ class ContrastiveModel(nn.Module):
             total = total + self.loss.label_weight * torch.stack(levels).mean()
         return {"total": total, **losses}
 
-    def _draw(self, labels: Tensor, count: int, generator: torch.Generator, background: float) -> list[Tensor]:
+    def _draw(
+        self, labels: Tensor, count: int, generator: torch.Generator, background: float
+    ) -> list[Tensor]:
         """Anchors of each pair on this grid."""
         rows = [anchors.anchor_weights(one, self.loss.border, background) for one in labels]
         return [anchors.draw(weights, count, generator) for weights in rows]
 
-    def _label_loss(self, features: Tensor, labels: Tensor, head: nn.Module, generator: torch.Generator) -> Tensor:
+    def _label_loss(
+        self, features: Tensor, labels: Tensor, head: nn.Module, generator: torch.Generator
+    ) -> Tensor:
         shape = _shape(features)
         labels = anchors.labels_at(labels, shape)
         chosen = self._draw(labels, self.loss.anchors, generator, self.loss.background)

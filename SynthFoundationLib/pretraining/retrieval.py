@@ -41,7 +41,10 @@ def retrieval(
         InputError: when grids differ or no voxel takes part.
     """
     if first.shape[1:] != second.shape[1:] or first.shape[1:] != where.shape:
-        raise InputError(f"features {tuple(first.shape)} and {tuple(second.shape)}, mask {tuple(where.shape)}: grids differ")
+        raise InputError(
+            f"features {tuple(first.shape)} and {tuple(second.shape)}, mask {tuple(where.shape)}: "
+            "all three need one grid"
+        )
     place = where.nonzero()
     if len(place) == 0:
         raise InputError("the mask is empty: nothing to retrieve")

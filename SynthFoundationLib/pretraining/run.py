@@ -16,8 +16,8 @@ def pretrain(
 ) -> dict[str, float]:
     """Train a feature extractor on synthetic pairs as a TOML file describes.
 
-    Writes checkpoints (`step-*`, `best`), `losses.csv`, `validation.jsonl`, TensorBoard events and pictures to `out`.
-    Under `torchrun` all its processes take part.
+    Writes checkpoints (`step-*`, `best`), `losses.csv`, `validation.jsonl`, TensorBoard events and pictures
+    to `out`. Under `torchrun` all its processes take part.
 
     Args:
         config_path: a file such as those in `Resources/Configs`.
@@ -27,7 +27,7 @@ def pretrain(
         quiet: print nothing.
 
     Returns:
-        `loss` (mean of the last tenth of the steps), `skipped` (non-finite steps), `best` (validation retrieval).
+        `loss` (mean of the last tenth of the steps), `skipped` (non-finite steps), `best` (retrieval).
 
     Raises:
         InputError: for an impossible configuration, or a folder that holds a run when `resume` is not given.
@@ -43,5 +43,7 @@ def pretrain(
     fabric = open_fabric(device, config.run.precision)
     result = Trainer(config, folder, fabric, quiet).run()
     if config.run.target and result["loss"] > config.run.target:
-        raise SynthFoundationError(f"the loss ended at {result['loss']:.3f}, above the target {config.run.target}")
+        raise SynthFoundationError(
+            f"the loss ended at {result['loss']:.3f}, above the target {config.run.target}"
+        )
     return result

@@ -1,4 +1,4 @@
-"""The training loop on Lightning Fabric: one process or many, exact resume, non-finite steps skipped and counted."""
+"""The training loop on Lightning Fabric: one process or many, exact resume, non-finite steps skipped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, load_checkpoint, prune, save_checkpoint
+from SynthFoundationLib.pretraining.checkpoint import (
+    latest_checkpoint,
+    load_checkpoint,
+    prune,
+    save_checkpoint,
+)
 from SynthFoundationLib.pretraining.config import OptimiserConfig, PretrainConfig
 from SynthFoundationLib.pretraining.data import stream
 from SynthFoundationLib.pretraining.journal import Journal
@@ -102,10 +107,12 @@ class Trainer:
         self.fabric.barrier()
 
     def run(self) -> dict[str, float]:
-        """Train to the end; returns the mean loss of the last tenth, skipped steps and the best validation."""
+        """Train to the end; mean loss of the last tenth, skipped steps and the best validation."""
         run, chief = self.config.run, self.fabric.global_rank == 0
         journal = Journal(self.folder, self.step, self.quiet) if chief else None
-        batches = stream(self.config, self.step, self.fabric.global_rank, self.fabric.world_size, self.fabric.device)
+        batches = stream(
+            self.config, self.step, self.fabric.global_rank, self.fabric.world_size, self.fabric.device
+        )
         recent: list[float] = []
         while self.step < run.steps:
             values = self.advance(batches)
@@ -116,7 +123,9 @@ class Trainer:
             if self.step % run.validate_every == 0 or last:
                 self._validate(journal)
             if run.picture_every and self.step % run.picture_every == 0 and chief:
-                draw_pictures(self.config, self.average, self.folder / "pictures", self.step, self.fabric.device)
+                draw_pictures(
+                    self.config, self.average, self.folder / "pictures", self.step, self.fabric.device
+                )
             if self.step % run.save_every == 0 or last:
                 self.save(f"step-{self.step:07d}")
         if journal:
@@ -141,7 +150,11 @@ class Trainer:
             waited += time.monotonic() - asked
             number = (self.step * parts + part) * fabric.world_size + fabric.global_rank
             with fabric.no_backward_sync(self.model, enabled=part < parts - 1):
-                losses = self.model(views.contiguous(memory_format=torch.channels_last_3d), labels, anchor_seed(config, number))
+                losses = self.model(
+                    views.contiguous(memory_format=torch.channels_last_3d),
+                    labels,
+                    anchor_seed(config, number),
+                )
                 fabric.backward(losses["total"] / parts)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / parts
@@ -166,7 +179,9 @@ class Trainer:
     def _follow(self) -> None:
         """Move the average towards the weights; a young average follows faster."""
         decay = min(self.config.optimiser.average, (1 + self.step) / (10 + self.step))
-        for slow, fast in zip(self.average.state_dict().values(), self.raw.net.state_dict().values(), strict=True):
+        for slow, fast in zip(
+            self.average.state_dict().values(), self.raw.net.state_dict().values(), strict=True
+        ):
             if slow.is_floating_point():
                 slow.lerp_(fast, 1 - decay)
             else:

@@ -15,7 +15,7 @@ from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
 @torch.no_grad()
 def validate(config: PretrainConfig, net: nn.Module, device: torch.device) -> dict[str, float]:
-    """Mean retrieval over the validation pairs, foreground only: within 5 voxels of the input, and the median error."""
+    """Mean retrieval over the validation pairs, foreground only, one voxel taken as 1 mm."""
     found = []
     for k in range(config.run.validation_pairs):
         views, labels = make_batch(config, [VALIDATION_SEED + k], device)
@@ -25,12 +25,24 @@ def validate(config: PretrainConfig, net: nn.Module, device: torch.device) -> di
         if int(where.sum()) < 64:
             continue
         step = float(config.network.stem)
-        found.append(retrieval(unit_features(features[0]), unit_features(features[1]), where, (step, step, step), queries=1024))
-    return {name: sum(f[name] for f in found) / max(1, len(found)) for name in ("within", "median_mm", "chance")}
+        found.append(
+            retrieval(
+                unit_features(features[0]),
+                unit_features(features[1]),
+                where,
+                (step, step, step),
+                queries=1024,
+            )
+        )
+    return {
+        name: sum(f[name] for f in found) / max(1, len(found)) for name in ("within", "median_mm", "chance")
+    }
 
 
 @torch.no_grad()
-def draw_pictures(config: PretrainConfig, net: nn.Module, folder: Path, step: int, device: torch.device) -> Path:
+def draw_pictures(
+    config: PretrainConfig, net: nn.Module, folder: Path, step: int, device: torch.device
+) -> Path:
     """Write a PNG: two validation pairs, views and the first three principal components of their features."""
     from matplotlib.figure import Figure
 
@@ -54,7 +66,7 @@ def draw_pictures(config: PretrainConfig, net: nn.Module, folder: Path, step: in
 
 
 def colors(features: Tensor) -> Tensor:
-    """First three principal components of unit features as RGB, common to both views: (2, C, …) to (2, …, 3)."""
+    """First three principal components as RGB, common to both views: (2, C, …) to (2, …, 3)."""
     unit = torch.stack([unit_features(f) for f in features])
     rows = unit.flatten(2).transpose(1, 2).reshape(-1, unit.shape[1])
     rows = rows - rows.mean(0)

@@ -1,8 +1,8 @@
-"""Sampling of label ensembles: which shapes, where, and of which tissue. Plain numbers only; `paint` renders them.
+"""Sampling of label ensembles: which shapes, where, of which tissue. Plain numbers; `paint` renders them.
 
-Space is the unit cube [-1, 1]³ in array order (z, y, x). Layers are painted in order, later ones over earlier ones.
-Label 0 is background. Every other label belongs to a tissue, and labels of one tissue have similar intensities,
-so that some borders are faint, as between neighbouring muscles.
+Space is the unit cube [-1, 1]³ in array order (z, y, x). Later layers are painted over earlier ones. Label 0 is
+background. Every other label belongs to a tissue, and labels of one tissue have similar intensities, so that
+some borders are faint, as between neighbouring muscles.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class Ledger:
         return len(self.tissue_of) - 1
 
 
-def _solid(rng: random.Random, center: list[float], radii: list[float], labels: list[int], **more: object) -> Parameters:
+def _solid(
+    rng: random.Random, center: list[float], radii: list[float], labels: list[int], **more: object
+) -> Parameters:
     """A superquadric, `labels[k]` between the k-th and the next of the nested shells."""
     inner = sorted((rng.uniform(0.35, 0.92) for _ in labels[1:]), reverse=True)
     layer: Parameters = {
@@ -81,7 +83,16 @@ def parcels(rng: random.Random, ledger: Ledger, inside: bool = False) -> list[Pa
         for k in rng.sample(range(total), max(1, total // 4)):
             labels[k] = 0
     cuts = [sorted(rng.uniform(-1.1, 1.1) for _ in range(b - 1)) for b in bands]
-    return [{"kind": "parcels", "seed": seed_of(rng), "cells": cells, "cuts": cuts, "labels": labels, "inside": inside}]
+    return [
+        {
+            "kind": "parcels",
+            "seed": seed_of(rng),
+            "cells": cells,
+            "cuts": cuts,
+            "labels": labels,
+            "inside": inside,
+        }
+    ]
 
 
 def solids(rng: random.Random, ledger: Ledger, inside: bool = False) -> list[Parameters]:
@@ -120,7 +131,9 @@ def chain(rng: random.Random, ledger: Ledger, inside: bool = False) -> list[Para
         at = [p + k * step * a + 0.02 * k * k * step * b for p, a, b in zip(place, axis, bend, strict=True)]
         label = ledger.new(tissue) if own else bone
         shape = {"matrix": times(diagonal([1 / r for r in radii]), turn), "reach": max(radii), "power": power}
-        layers.append(_solid(rng, at, radii, [label, ledger.new()] if k % 2 else [label], inside=inside, **shape))
+        layers.append(
+            _solid(rng, at, radii, [label, ledger.new()] if k % 2 else [label], inside=inside, **shape)
+        )
         between = [a + 0.5 * step * x for a, x in zip(at, axis, strict=True)]
         layers.append(_solid(rng, between, [0.35 * r for r in radii], [disc], inside=inside))
     return layers
@@ -187,7 +200,9 @@ def body(rng: random.Random, ledger: Ledger) -> list[Parameters]:
     )
     layers = [envelope]
     if chance(rng, 0.5):
-        layers.append({**envelope, "kind": "core", "below": rng.uniform(0.3, 0.8), "parcels": parcels(rng, ledger)[0]})
+        layers.append(
+            {**envelope, "kind": "core", "below": rng.uniform(0.3, 0.8), "parcels": parcels(rng, ledger)[0]}
+        )
     layers += solids(rng, ledger, inside=True)
     for extra, probability in ((chain, 0.4), (tree, 0.5), (clusters, 0.4), (sheets, 0.25)):
         if chance(rng, probability):
@@ -205,11 +220,17 @@ def mask(rng: random.Random, ledger: Ledger) -> Parameters:
 
 Family = Callable[[random.Random, Ledger], list[Parameters]]
 BASES: tuple[tuple[Family, float], ...] = ((body, 0.55), (parcels, 0.3), (solids, 0.15))
-EXTRAS: tuple[tuple[Family, float], ...] = ((solids, 0.5), (chain, 0.25), (tree, 0.45), (clusters, 0.4), (sheets, 0.3))
+EXTRAS: tuple[tuple[Family, float], ...] = (
+    (solids, 0.5),
+    (chain, 0.25),
+    (tree, 0.45),
+    (clusters, 0.4),
+    (sheets, 0.3),
+)
 
 
 def sample_anatomy(rng: random.Random) -> Parameters:
-    """Layers of one ensemble, the tissue of each label, the pose of the window and the non-linear deformation."""
+    """Layers of one ensemble, the tissue of each label, the pose of the window and its deformation."""
     ledger = Ledger(rng)
     base = rng.choices([b for b, _ in BASES], [w for _, w in BASES])[0]
     layers = base(rng, ledger)
@@ -233,7 +254,9 @@ def sample_pose(rng: random.Random) -> Parameters:
     """A random affine about the centre (window of the world seen) and a two-scale displacement."""
     zoom = log_uniform(rng, 0.4, 1.15)
     scales = [zoom * log_uniform(rng, 0.8, 1.25) for _ in range(3)]
-    shear = [[1.0 if i == j else (rng.uniform(-0.2, 0.2) if i < j else 0.0) for j in range(3)] for i in range(3)]
+    shear = [
+        [1.0 if i == j else (rng.uniform(-0.2, 0.2) if i < j else 0.0) for j in range(3)] for i in range(3)
+    ]
     slack = max(0.0, 1.0 - zoom)
     warps = [
         {"seed": seed_of(rng), "cells": [log_uniform(rng, 1.5, 3)] * 3, "size": rng.uniform(0.0, 0.12)},

@@ -1,7 +1,8 @@
-"""Intensities of a view: a mean and a grain per label, shared or private texture, partial volume at the borders.
+"""Intensities of a view: mean and grain per label, shared or private texture, partial volume at borders.
 
-Both views see one anatomy. What a tissue looks like is drawn for each view; sub-structure of the anatomy (fine labels,
-shared texture) shows in both with a contrast of its own in each, as the inside of an organ does in two modalities.
+Both views see one anatomy. What a tissue looks like is drawn for each view; sub-structure of the anatomy (fine
+labels, shared texture) shows in both, with a contrast of its own in each, as the inside of an organ does in two
+modalities.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ def sample_detail(rng: random.Random, tissue_of: list[int]) -> Parameters:
 
 def sample_texture(rng: random.Random) -> Parameters:
     """A multi-scale texture: smooth fields of several spacings and a grain of one or two voxels."""
-    scales = [{"cells": [log_uniform(rng, *b)] * 3, "weight": rng.uniform(0, 1)} for b in ((4, 9), (9, 20), (20, 42))]
+    scales = [
+        {"cells": [log_uniform(rng, *b)] * 3, "weight": rng.uniform(0, 1)}
+        for b in ((4, 9), (9, 20), (20, 42))
+    ]
     return {"seed": seed_of(rng), "scales": scales, "grain": rng.uniform(0, 1), "passes": rng.choice([1, 2])}
 
 
@@ -59,7 +63,7 @@ def sample_contrast(rng: random.Random, detail: Parameters, shared: Parameters) 
     dark = chance(rng, 0.6)
     if dark:
         mean[0] = 0.0
-    top = rng.uniform(0.0, 0.08)
+    top = rng.uniform(0.0, 0.06)
     strength = log_uniform(rng, 0.01, 0.12)
     texture = [rng.uniform(-strength, strength) for _ in range(tissues)]
     return {
@@ -93,7 +97,9 @@ def texture_field(texture: Parameters, shape: Shape, device: torch.device) -> Te
         field = smooth3(field)
     field.mul_(texture["grain"] / field.std())
     for k, scale in enumerate(texture["scales"]):
-        field.add_(smooth_noise(texture["seed"] + 1 + k, scale["cells"], shape, device)[0], alpha=scale["weight"])
+        field.add_(
+            smooth_noise(texture["seed"] + 1 + k, scale["cells"], shape, device)[0], alpha=scale["weight"]
+        )
     return field.div_(field.std() + 1e-6)
 
 

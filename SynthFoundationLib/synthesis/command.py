@@ -12,9 +12,14 @@ from SynthFoundationLib.synthesis.engine import Pair, render, sample
 
 
 def synthesize(
-    count: int, out: str | Path, size: int = 128, seed: int = 0, templates: str | Path | None = None, device: str = "cpu"
+    count: int,
+    out: str | Path,
+    size: int = 128,
+    seed: int = 0,
+    templates: str | Path | None = None,
+    device: str = "cpu",
 ) -> Path:
-    """Write pairs `NNNN_view1.nii.gz`, `NNNN_view2.nii.gz`, `NNNN_labels.nii.gz`, their parameters, and `sheet.png`.
+    """Write pairs (`NNNN_view1.nii.gz`, `…view2…`, `…labels…`), their parameters, and `sheet.png`.
 
     Args:
         count: number of pairs.

@@ -1,4 +1,4 @@
-"""Sampling and rendering of pairs: `sample(seed)` draws plain numbers, `render(parameters)` turns them into volumes."""
+"""Pairs of views: `sample(seed)` draws plain numbers, `render(parameters)` turns them into volumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from torch import Tensor
 
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.synthesis.anatomy import sample_anatomy
-from SynthFoundationLib.synthesis.appearance import sample_contrast, sample_detail, sample_texture, show, texture_field
+from SynthFoundationLib.synthesis.appearance import (
+    sample_contrast,
+    sample_detail,
+    sample_texture,
+    show,
+    texture_field,
+)
 from SynthFoundationLib.synthesis.artefacts import apply, sample_artefacts
 from SynthFoundationLib.synthesis.draws import Parameters
 from SynthFoundationLib.synthesis.fields import Shape
@@ -28,7 +34,9 @@ class Pair(NamedTuple):
     labels: Tensor
 
 
-def sample(seed: int, shape: Sequence[int] = (128, 128, 128), templates: Parameters | None = None) -> Parameters:
+def sample(
+    seed: int, shape: Sequence[int] = (128, 128, 128), templates: Parameters | None = None
+) -> Parameters:
     """Draw the parameters of one pair: JSON-able, independent of any device, the same for the same seed.
 
     Args:
@@ -40,7 +48,9 @@ def sample(seed: int, shape: Sequence[int] = (128, 128, 128), templates: Paramet
         InputError: for a shape that is not three sizes of at least 16.
     """
     if len(shape) != 3 or min(shape) < 16:
-        raise InputError(f"shape {tuple(shape)}: three sizes of at least 16 voxels are needed, such as (64, 64, 64)")
+        raise InputError(
+            f"shape {tuple(shape)}: three sizes of at least 16 voxels are needed, such as (64, 64, 64)"
+        )
     rng = random.Random(f"pair {VERSION} {seed}")
     if templates is None:
         anatomy = sample_anatomy(rng)
@@ -51,7 +61,8 @@ def sample(seed: int, shape: Sequence[int] = (128, 128, 128), templates: Paramet
     detail = sample_detail(rng, anatomy["tissue_of"])
     shared = sample_texture(rng)
     views = [
-        {"contrast": sample_contrast(rng, detail, shared), "artefacts": sample_artefacts(rng)} for _ in range(2)
+        {"contrast": sample_contrast(rng, detail, shared), "artefacts": sample_artefacts(rng)}
+        for _ in range(2)
     ]
     return {
         "version": VERSION,

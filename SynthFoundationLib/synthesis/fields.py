@@ -1,4 +1,4 @@
-"""Smooth random fields as tensor-product B-splines: three small matrix products per field, no interpolation pass."""
+"""Smooth random fields as tensor-product B-splines: three small matrix products per field."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Shape = tuple[int, int, int]
 
 @lru_cache(maxsize=512)
 def _basis(size: int, cells: int, device: str) -> Tensor:
-    """Uniform cubic B-spline basis, (size, cells + 3), on voxel centres of a unit interval cut into `cells`."""
+    """Uniform cubic B-spline basis, (size, cells + 3), on voxel centres of an interval of `cells`."""
     x = (torch.arange(size, dtype=torch.float64) + 0.5) / size * cells
     cell = x.floor().clamp_(max=cells - 1)
     t = x - cell
@@ -34,7 +34,9 @@ def spline(coefficients: Tensor, shape: Shape) -> Tensor:
     return torch.matmul(bases[0], out.reshape(*lead, d, h * w)).reshape(*lead, shape[0], h, w)
 
 
-def smooth_noise(seed: int, cells: Sequence[int], shape: Shape, device: torch.device, count: int = 1) -> Tensor:
+def smooth_noise(
+    seed: int, cells: Sequence[int], shape: Shape, device: torch.device, count: int = 1
+) -> Tensor:
     """`count` independent smooth fields of about unit variance, (count, D, H, W).
 
     The coefficients are drawn on the CPU: the same seed draws the same anatomy on every device.

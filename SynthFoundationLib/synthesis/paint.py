@@ -120,7 +120,9 @@ def _paint_parcels(canvas: Canvas, layer: Parameters) -> None:
 
 def _paint_core(canvas: Canvas, layer: Parameters) -> None:
     """Parcels in the inner part of a body."""
-    canvas.put(WHOLE, _radius(canvas, layer, WHOLE) < layer["below"], _parcel_map(canvas, layer["parcels"]), True)
+    canvas.put(
+        WHOLE, _radius(canvas, layer, WHOLE) < layer["below"], _parcel_map(canvas, layer["parcels"]), True
+    )
 
 
 def _paint_tube(canvas: Canvas, layer: Parameters) -> None:
@@ -199,5 +201,3 @@ def subdivide(labels: Tensor, detail: Parameters) -> Tensor:
     for bit, field in enumerate(fields):
         index.add_((field > detail["cuts"][bit]).int() << bit)
     return table.index_select(0, index.flatten()).reshape(labels.shape)
-
-

@@ -39,7 +39,9 @@ def contact_sheet(pairs: Sequence[Pair], path: str | Path, titles: Sequence[str]
         strips = []
         for plane in range(3):
             cut = [volume.take(volume.shape[plane] // 2, plane) for volume in (*views, labels)]
-            strips.append(np.concatenate([np.repeat(c[..., None], 3, 2) if c.ndim == 2 else c for c in cut], 1))
+            strips.append(
+                np.concatenate([np.repeat(c[..., None], 3, 2) if c.ndim == 2 else c for c in cut], 1)
+            )
         width = max(s.shape[1] for s in strips)
         axis.imshow(np.concatenate([np.pad(s, ((0, 2), (0, width - s.shape[1]), (0, 0))) for s in strips]))
         axis.set_title(titles[k] if titles else f"pair {k}", fontsize=8)

@@ -1,7 +1,7 @@
-"""Shapes from label maps that the user has: cropped once into a compact cache, then composed like random solids.
+"""Shapes from label maps that the user has: cropped once into a compact cache, then composed.
 
-A template folder is any tree of label maps. Each label of each file is one shape; in the layout of TotalSegmentator
-(`subject/segmentations/organ.nii.gz`) each file holds one. The cache is one safetensors file of small binary boxes.
+A template folder is any tree of label maps. Each label of each file is one shape; in TotalSegmentator's layout
+(`subject/segmentations/organ.nii.gz`) each file holds one. The cache is one safetensors file of binary boxes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from torch.nn.functional import interpolate
 
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.synthesis.anatomy import Ledger, mask, sample_bumps, sample_pose
-from SynthFoundationLib.synthesis.draws import Parameters, chance, diagonal, log_uniform, rotation, sign, times
+from SynthFoundationLib.synthesis.draws import (
+    Parameters,
+    chance,
+    diagonal,
+    log_uniform,
+    rotation,
+    sign,
+    times,
+)
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha", ".mhd")
 LARGEST = 64
@@ -29,7 +37,11 @@ SMALLEST_VOXELS = 64
 
 def label_files(folder: Path) -> list[Path]:
     """Label maps below a folder, sorted; images of TotalSegmentator's layout (`ct.nii.gz`) left out."""
-    found = [p for p in folder.rglob("*") if p.name.lower().endswith(SUFFIXES) and not p.name.startswith((".", "ct."))]
+    found = [
+        p
+        for p in folder.rglob("*")
+        if p.name.lower().endswith(SUFFIXES) and not p.name.startswith((".", "ct."))
+    ]
     return sorted(found)
 
 
@@ -50,7 +62,9 @@ def _shapes(path: Path) -> Iterator[np.ndarray]:
         box = torch.from_numpy((array[tuple(map(slice, low, high))] == value).astype(np.float32))
         millimetres = (high - low) * spacing
         size = np.maximum(2, np.round(millimetres * LARGEST / millimetres.max())).astype(int)
-        yield (interpolate(box[None, None], tuple(int(n) for n in size), mode="trilinear")[0, 0] > 0.5).numpy()
+        yield (
+            interpolate(box[None, None], tuple(int(n) for n in size), mode="trilinear")[0, 0] > 0.5
+        ).numpy()
 
 
 def _fingerprint(folder: Path, files: list[Path]) -> str:
@@ -59,7 +73,7 @@ def _fingerprint(folder: Path, files: list[Path]) -> str:
 
 
 def open_templates(folder: str | Path, cache: str | Path | None = None) -> Parameters:
-    """Read a template folder through its cache, which is written on first use and whenever the folder changes.
+    """Read a template folder through its cache, written on first use and whenever the folder changes.
 
     Args:
         folder: a tree of label maps.
@@ -109,7 +123,7 @@ def template(cache: str, index: int) -> Tensor:
 
 
 def sample_templates(rng: random.Random, templates: Parameters) -> Parameters:
-    """An ensemble of 20 to 40 template shapes, each with an affine of its own, and the usual pose and deformation."""
+    """An ensemble of 20 to 40 template shapes, each with an affine of its own, in the usual pose."""
     ledger = Ledger(rng)
     layers = []
     for _ in range(rng.randint(20, 40)):

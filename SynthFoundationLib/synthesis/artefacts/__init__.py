@@ -1,4 +1,4 @@
-"""What a scanner does to an image. Each artefact samples plain parameters and applies them to a (D, H, W) volume in [0, 1]."""
+"""What a scanner does to an image: each artefact samples plain parameters and applies them to a volume."""
 
 from SynthFoundationLib.synthesis.artefacts.chain import ARTEFACTS, apply, sample_artefacts
 

@@ -22,20 +22,20 @@ class Artefact(NamedTuple):
 
 
 ARTEFACTS: dict[str, Artefact] = {
-    "curve": Artefact(0.25, intensity.sample_curve, intensity.curve),
+    "curve": Artefact(0.2, intensity.sample_curve, intensity.curve),
     "bias": Artefact(0.6, intensity.sample_bias, intensity.bias),
     "metal": Artefact(0.03, coverage.sample_metal, coverage.metal),
     "blur": Artefact(0.35, resolution.sample_blur, resolution.blur),
     "motion": Artefact(0.08, kspace.sample_motion, kspace.motion),
     "ghost": Artefact(0.06, kspace.sample_ghost, kspace.ghost),
-    "coarse": Artefact(0.25, resolution.sample_coarse, resolution.coarse),
+    "coarse": Artefact(0.2, resolution.sample_coarse, resolution.coarse),
     "gibbs": Artefact(0.12, kspace.sample_gibbs, kspace.gibbs),
     "spike": Artefact(0.05, kspace.sample_spike, kspace.spike),
     "slices": Artefact(0.08, resolution.sample_slices, resolution.slices),
     "noise": Artefact(0.8, intensity.sample_noise, intensity.noise),
     "sharpen": Artefact(0.12, resolution.sample_sharpen, resolution.sharpen),
     "gamma": Artefact(0.4, intensity.sample_gamma, intensity.gamma),
-    "window": Artefact(0.2, intensity.sample_window, intensity.window),
+    "window": Artefact(0.15, intensity.sample_window, intensity.window),
     "crop": Artefact(0.06, coverage.sample_crop, coverage.crop),
 }
 

@@ -50,7 +50,10 @@ def sample_metal(rng: random.Random) -> Parameters:
 def metal(volume: Tensor, p: Parameters) -> Tensor:
     """A bright disc and rays that fade with distance, in a few neighbouring planes."""
     axis = p["axis"]
-    places = [torch.linspace(0, 1, n, device=volume.device) - c for n, c in zip(volume.shape, p["center"], strict=True)]
+    places = [
+        torch.linspace(0, 1, n, device=volume.device) - c
+        for n, c in zip(volume.shape, p["center"], strict=True)
+    ]
     profile = torch.exp(-0.5 * (places.pop(axis) / p["thickness"]) ** 2)
     radius = (places[0][:, None] ** 2 + places[1][None, :] ** 2).sqrt()
     angle = torch.atan2(places[0][:, None].expand_as(radius), places[1][None, :].expand_as(radius))

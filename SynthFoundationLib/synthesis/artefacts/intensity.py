@@ -68,7 +68,7 @@ def window(volume: Tensor, p: Parameters) -> Tensor:
 def sample_noise(rng: random.Random) -> Parameters:
     """Kind and strength of the noise."""
     kind = rng.choice(["gaussian", "gaussian", "rician", "speckle"])
-    return {"kind": kind, "seed": seed_of(rng), "size": log_uniform(rng, 0.005, 0.12)}
+    return {"kind": kind, "seed": seed_of(rng), "size": log_uniform(rng, 0.005, 0.09)}
 
 
 def noise(volume: Tensor, p: Parameters) -> Tensor:

@@ -1,4 +1,4 @@
-"""Artefacts of acquisition in k-space, each in closed form along the axes: no Fourier transform of the volume."""
+"""Artefacts of acquisition in k-space, in closed form along the axes: no transform of the volume."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from SynthFoundationLib.synthesis.draws import Parameters, chance
 
 
 def band_matrix(n: int, low: float, high: float, device: torch.device) -> Tensor:
-    """Projection of a periodic signal onto frequencies low <= |f| < high, in cycles per voxel: circulant, (n, n)."""
+    """Projection onto frequencies low <= |f| < high, in cycles per voxel: circulant, (n, n)."""
     k = torch.arange(n, dtype=torch.float64)
     frequency = torch.minimum(k, n - k) / n
     passed = ((frequency >= low) & (frequency < high)).double()
@@ -41,7 +41,9 @@ def sample_spike(rng: random.Random) -> Parameters:
     """A few bright points in k-space: frequency in cycles per volume, phase and strength."""
     waves = []
     for _ in range(rng.choice([1, 1, 2])):
-        waves.append([rng.uniform(-20, 20) for _ in range(3)] + [rng.uniform(0, 2 * math.pi), rng.uniform(0.01, 0.08)])
+        waves.append(
+            [rng.uniform(-20, 20) for _ in range(3)] + [rng.uniform(0, 2 * math.pi), rng.uniform(0.01, 0.08)]
+        )
     return {"waves": waves}
 
 
@@ -90,7 +92,7 @@ def shift_matrix(n: int, shift: float, device: torch.device) -> Tensor:
 
 
 def motion(volume: Tensor, p: Parameters) -> Tensor:
-    """Sum over frequency bands of the volume where it was when that band was read; the lowest band stays in place."""
+    """Sum over bands of the volume where it was when each was read; the lowest band stays in place."""
     axis, n, device = p["axis"], volume.shape[p["axis"]], volume.device
     bounds = [*p["edges"], 1.0]
     out = along(volume, band_matrix(n, 0.0, bounds[0], device), axis)

@@ -11,7 +11,7 @@ from SynthFoundationLib.synthesis.draws import Parameters, chance, log_uniform, 
 
 
 def along(volume: Tensor, matrix: Tensor, axis: int) -> Tensor:
-    """Apply a (m, n) matrix to one axis of a (D, H, W) volume: a dense product is the cheapest filter here."""
+    """Apply a (m, n) matrix to one axis of a (D, H, W) volume: a dense product is the cheapest filter."""
     if axis == 2:
         return torch.matmul(volume, matrix.T)
     if axis == 1:
@@ -99,7 +99,7 @@ def sample_slices(rng: random.Random) -> Parameters:
 
 
 def slices(volume: Tensor, p: Parameters) -> Tensor:
-    """Slice-wise gain, interleaved, and small in-plane shifts between slices: a two-dimensional acquisition."""
+    """Slice-wise interleaved gain and small in-plane shifts: a two-dimensional acquisition."""
     axis, n = p["axis"], volume.shape[p["axis"]]
     generator = torch.Generator().manual_seed(p["seed"])
     packets = torch.randn(p["interleave"], generator=generator)[torch.arange(n) % p["interleave"]]
@@ -109,10 +109,14 @@ def slices(volume: Tensor, p: Parameters) -> Tensor:
     volume = volume * gain.to(volume.device).reshape(view)
     if p["jitter"] > 0:
         other = (axis + 1) % 3
-        step = (p["jitter"] * torch.randn(n, generator=generator)).clamp(-1, 1).to(volume.device).reshape(view)
-        ahead = torch.cat((volume.narrow(other, 1, volume.shape[other] - 1), volume.narrow(other, -1, 1)), other)
-        behind = torch.cat((volume.narrow(other, 0, 1), volume.narrow(other, 0, volume.shape[other] - 1)), other)
+        step = (
+            (p["jitter"] * torch.randn(n, generator=generator)).clamp(-1, 1).to(volume.device).reshape(view)
+        )
+        ahead = torch.cat(
+            (volume.narrow(other, 1, volume.shape[other] - 1), volume.narrow(other, -1, 1)), other
+        )
+        behind = torch.cat(
+            (volume.narrow(other, 0, 1), volume.narrow(other, 0, volume.shape[other] - 1)), other
+        )
         volume = volume * (1 - step.abs()) + ahead * step.clamp(min=0) - behind * step.clamp(max=0)
     return volume
-
-
