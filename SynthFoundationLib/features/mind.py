@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +16,14 @@ CHANNELS = 12
 VARIANCE_RANGE = (1e-3, 1e3)
 # Slices normalised at a time: twelve channels of them stay in the processor's cache.
 SLAB = 4
+
+
+class MindConfig(NamedTuple):
+    """Parameters of `mind_ssc`: patch radius and dilation in voxels, noise floor in units of the image."""
+
+    radius: int = 1
+    dilation: int = 2
+    noise_floor: float = 0.0
 
 
 @torch.no_grad()

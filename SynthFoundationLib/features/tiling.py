@@ -58,6 +58,16 @@ def infer(
         return _Inference(network, steps).run(x)
 
 
+def preferred_dtype(device: torch.device) -> torch.dtype:
+    """Return bfloat16 where the hardware multiplies in it (about twice as fast), else float32."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        tests = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        native = device.type == "cpu" and any(getattr(torch.cpu, test, bool)() for test in tests)
+    return torch.bfloat16 if native else torch.float32
+
+
 def plan(config: UNetConfig, shape: Shape, itemsize: int, max_memory_gb: float | None = None) -> Plan:
     """Return the coarsest tiling of each level, finest first, that keeps within the memory.
 
