@@ -76,7 +76,7 @@ def describers(network: UNet | None) -> dict[str, Describe]:
 def compare(
     first: Tensor, second: Tensor, where: Tensor, spacing: float, network: UNet | None, queries: int = 4096
 ) -> dict[str, dict[str, float]]:
-    """Retrieval of every descriptor for aligned volumes in [0, 1], (D, H, W), sides multiples of the stride."""
+    """Retrieval of every descriptor for aligned volumes in [0, 1], (D, H, W), sides multiples of a stride."""
     inside = avg_pool3d(where[None, None].float(), 2)[0, 0] >= 0.5
     grid = (2 * spacing,) * 3
     return {

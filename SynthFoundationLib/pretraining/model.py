@@ -38,14 +38,14 @@ class ContrastiveModel(nn.Module):
         self.loss = loss
         self.net = UNet(network)
         self.levels = network.levels
-        modules = [self.net.model[index] for index in self.levels]
+        modules = [self.net.model[index] for index in self.levels] if loss.label_weight > 0 else []
         self.heads = nn.ModuleList(Head(m.out_channels, loss.head_width) for m in modules)
         for module in self.modules():
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
     def forward(self, views: Tensor, labels: Tensor, seed: int) -> dict[str, Tensor]:
-        """Losses of B pairs: views (2 B, 1, D, H, W), first views first; labels (B, D, H, W); anchors' seed."""
+        """Losses of B pairs: views (2 B, 1, D, H, W), first views first; labels (B, D, H, W)."""
         generator = torch.Generator(device=views.device).manual_seed(seed)
         output, maps = self.net(views, layers=self.levels)
         losses = {}

@@ -141,6 +141,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.model.train()
+        before = [buffer.clone() for buffer in self.raw.buffers()]
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         parts = config.data.accumulate
@@ -164,6 +165,8 @@ class Trainer:
             self._follow()
         else:
             self.skipped += 1
+            for buffer, old in zip(self.raw.buffers(), before, strict=True):
+                buffer.copy_(old)  # running statistics saw the bad batch
         self.step += 1
         seconds = time.monotonic() - began
         return {

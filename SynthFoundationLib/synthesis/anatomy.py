@@ -1,8 +1,8 @@
 """Sampling of label ensembles: which shapes, where, of which tissue. Plain numbers; `paint` renders them.
 
-Space is the unit cube [-1, 1]³ in array order (z, y, x). Later layers are painted over earlier ones. Label 0 is
-background. Every other label belongs to a tissue, and labels of one tissue have similar intensities, so that
-some borders are faint, as between neighbouring muscles.
+Space is the unit cube [-1, 1]³ in array order (z, y, x). Later layers are painted over earlier ones. Label 0
+is background. Every other label belongs to a tissue, and labels of one tissue have similar intensities, so
+that some borders are faint, as between neighbouring muscles.
 """
 
 from __future__ import annotations

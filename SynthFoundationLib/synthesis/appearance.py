@@ -1,8 +1,8 @@
 """Intensities of a view: mean and grain per label, shared or private texture, partial volume at borders.
 
-Both views see one anatomy. What a tissue looks like is drawn for each view; sub-structure of the anatomy (fine
-labels, shared texture) shows in both, with a contrast of its own in each, as the inside of an organ does in two
-modalities.
+Both views see one anatomy. What a tissue looks like is drawn for each view; sub-structure of the anatomy
+(fine labels, shared texture) shows in both, with a contrast of its own in each, as the inside of an organ
+does in two modalities.
 """
 
 from __future__ import annotations

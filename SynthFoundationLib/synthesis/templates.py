@@ -1,7 +1,7 @@
 """Shapes from label maps that the user has: cropped once into a compact cache, then composed.
 
-A template folder is any tree of label maps. Each label of each file is one shape; in TotalSegmentator's layout
-(`subject/segmentations/organ.nii.gz`) each file holds one. The cache is one safetensors file of binary boxes.
+A template folder is any tree of label maps. Each label of each file is one shape; in TotalSegmentator's
+layout (`subject/segmentations/organ.nii.gz`) each file holds one. The cache is one file of binary boxes.
 """
 
 from __future__ import annotations

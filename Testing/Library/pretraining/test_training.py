@@ -1,0 +1,216 @@
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.pretraining import pretrain, read_config
+from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, load_checkpoint
+from SynthFoundationLib.pretraining.config import OptimiserConfig, from_plain
+from SynthFoundationLib.pretraining.data import batch_seeds, make_batch
+from SynthFoundationLib.pretraining.evaluate import load_network
+from SynthFoundationLib.pretraining.model import ContrastiveModel
+
+pytest.importorskip("lightning_fabric")
+ROOT = Path(__file__).parents[3]
+TINY = """
+[data]
+side = 16
+pairs = 2
+workers = {workers}
+accumulate = {accumulate}
+[network]
+width = 4
+depth = 1
+out_channels = 4
+norm = "{norm}"
+[loss]
+anchors = 32
+head_width = 8
+place_anchors = 32
+[optimiser]
+warmup = 3
+rate = 1e-3
+[run]
+steps = {steps}
+save_every = 4
+validate_every = 1000
+validation_pairs = 1
+"""
+
+
+def write(folder, steps=12, workers=0, accumulate=1, norm="batch"):
+    path = folder / "tiny.toml"
+    path.write_text(TINY.format(steps=steps, workers=workers, accumulate=accumulate, norm=norm))
+    return path
+
+
+def losses(folder):
+    with (folder / "losses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    timing = ("wait", "seconds")
+    return [{k: v for k, v in row.items() if k not in timing} for row in rows]
+
+
+def environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+
+def start(config, out):
+    code = "import sys; from SynthFoundationLib.pretraining import pretrain; "
+    code += "pretrain(sys.argv[1], sys.argv[2], resume=True, device='cpu', quiet=True)"
+    return subprocess.Popen([sys.executable, "-c", code, str(config), str(out)], env=environment())
+
+
+def test_a_killed_training_continues_bit_by_bit(tmp_path):
+    config = write(tmp_path, steps=30)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    assert start(config, straight).wait(120) == 0
+    process = start(config, killed)
+    while not (killed / "losses.csv").exists() or len(losses(killed)) < 6:
+        assert process.poll() is None, "the training ended before it could be killed"
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert latest_checkpoint(killed) is not None
+    assert len(losses(killed)) < 30
+    assert start(config, killed).wait(120) == 0
+    assert losses(killed) == losses(straight)
+    a, b = (load_checkpoint(folder / "step-0000030") for folder in (straight, killed))
+    assert all(torch.equal(a[0][key], b[0][key]) for key in a[0])
+
+
+STEP = """
+import sys, torch
+from pathlib import Path
+from SynthFoundationLib.pretraining.config import read_config
+from SynthFoundationLib.pretraining.data import stream
+from SynthFoundationLib.pretraining.trainer import Trainer, open_fabric
+config, out = read_config(sys.argv[1]), Path(sys.argv[2])
+fabric = open_fabric("cpu", "32-true")
+trainer = Trainer(config, out, fabric, quiet=True)
+batches = stream(config, 0, fabric.global_rank, fabric.world_size, fabric.device)
+seen = []
+def watched():
+    for views, labels in batches:
+        seen.append(views.double().sum().item())
+        yield views, labels
+values = trainer.advance(watched())
+gradients = {k: p.grad for k, p in trainer.raw.named_parameters()}
+torch.save({"gradients": gradients, "seen": seen}, out / f"rank{fabric.global_rank}.pt")
+"""
+
+
+def one_step(folder, processes, accumulate):
+    folder.mkdir()
+    script = folder / "step.py"
+    script.write_text(STEP)
+    config = write(folder, accumulate=accumulate)
+    launch = [sys.executable]
+    if processes > 1:
+        launch += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+    subprocess.run(
+        [*launch, str(script), str(config), str(folder)],
+        env=environment(),
+        check=True,
+        timeout=180,
+        capture_output=True,
+    )
+    return [torch.load(folder / f"rank{rank}.pt", weights_only=True) for rank in range(processes)]
+
+
+def test_two_processes_see_different_data_and_share_the_gradient_of_the_joint_batch(tmp_path):
+    first, second = one_step(tmp_path / "two", 2, 1)
+    (joint,) = one_step(tmp_path / "one", 1, 2)
+    assert joint["seen"] == first["seen"] + second["seen"]
+    assert first["seen"] != second["seen"]
+    for name, gradient in joint["gradients"].items():
+        assert torch.equal(first["gradients"][name], second["gradients"][name])
+        torch.testing.assert_close(first["gradients"][name], gradient, rtol=1e-4, atol=1e-6)
+
+
+def test_a_non_finite_step_is_skipped_and_counted(tmp_path):
+    from SynthFoundationLib.pretraining.trainer import Trainer, open_fabric
+
+    config = read_config(write(tmp_path))
+    trainer = Trainer(config, tmp_path / "run", open_fabric("cpu", "32-true"), quiet=True)
+    before = {k: v.clone() for k, v in trainer.raw.state_dict().items()}
+    views, labels = make_batch(config, [0, 1])
+    values = trainer.advance(iter([(views * math.nan, labels)]))
+    assert values["skipped"] == 1
+    assert all(torch.equal(v, before[k]) for k, v in trainer.raw.state_dict().items())
+    assert trainer.advance(iter([(views, labels)]))["skipped"] == 1
+    assert not torch.equal(trainer.raw.net.model[0].weight, before["net.model.0.weight"])
+
+
+def test_training_lowers_the_loss_and_leaves_few_files(tmp_path):
+    config = write(tmp_path, steps=40, workers=1)
+    result = pretrain(config, tmp_path / "run", device="cpu", quiet=True)
+    rows = losses(tmp_path / "run")
+    mean = [sum(float(r["total"]) for r in part) / 8 for part in (rows[:8], rows[-8:])]
+    assert mean[1] < mean[0] - 0.1
+    assert result["skipped"] == 0
+    kept = sorted(p.name for p in (tmp_path / "run").iterdir() if p.is_dir() and p.name != "tensorboard")
+    assert kept == ["best", "step-0000036", "step-0000040"]
+    network = load_network(tmp_path / "run" / "best")
+    assert network(torch.rand(1, 1, 16, 16, 16)).shape == (1, 4, 16, 16, 16)
+
+
+def test_an_old_run_is_neither_overwritten_nor_continued_with_another_network(tmp_path):
+    pretrain(write(tmp_path, steps=4), tmp_path / "run", device="cpu", quiet=True)
+    with pytest.raises(InputError, match="already holds"):
+        pretrain(write(tmp_path, steps=4), tmp_path / "run", device="cpu", quiet=True)
+    with pytest.raises(InputError, match=r"another \[network\]"):
+        pretrain(write(tmp_path, norm="instance"), tmp_path / "run", resume=True, device="cpu", quiet=True)
+
+
+def test_the_validation_pairs_are_never_trained_on():
+    config = from_plain({"data": {"pairs": 3}, "run": {"seed": 5}})
+    seeds = [s for k in (0, 1, 10**6) for s in batch_seeds(config, k)]
+    assert len(set(seeds)) == len(seeds)
+    assert max(seeds) < 10**12
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "Resources" / "Configs").glob("*.toml")), ids=lambda p: p.stem
+)
+def test_shipped_configurations_are_valid(path):
+    config = read_config(path)
+    assert json.dumps(config.plain())
+    ContrastiveModel(config.network, replace(config.loss, head_width=8))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("[nerves]\nx=1", "unknown table"), ("[data]\nsides=3", "unknown key"), ("[data\n", "malformed")],
+)
+def test_wrong_configurations_are_refused(tmp_path, text, message):
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_config(path)
+
+
+def test_a_side_the_network_cannot_halve_is_refused():
+    with pytest.raises(InputError, match="multiple of 16"):
+        from_plain({"data": {"side": 40}})
+
+
+def test_the_rate_warms_up_stays_and_falls_to_zero():
+    from SynthFoundationLib.pretraining.trainer import rate_at
+
+    config = OptimiserConfig(rate=1.0, warmup=10, decay=0.5)
+    rates = [rate_at(step, 100, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9:50] == pytest.approx([1.0] * 41)
+    assert rates[75] == pytest.approx(0.5)
+    assert rates[99] == pytest.approx(0.02)
