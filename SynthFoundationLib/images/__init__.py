@@ -4,6 +4,7 @@ from .foreground import foreground
 from .image import Image, ImageLike, as_image, from_sitk, read_image, to_sitk, write_image
 from .labels import LabelMap, LabelsLike, as_labels, as_mask, read_labels, write_labels
 from .normalise import normalise
+from .warp import warp_image, warp_labels
 
 __all__ = [
     "Image",
@@ -19,6 +20,8 @@ __all__ = [
     "read_image",
     "read_labels",
     "to_sitk",
+    "warp_image",
+    "warp_labels",
     "write_image",
     "write_labels",
 ]
