@@ -24,8 +24,10 @@ from SynthFoundationLib.features.unet import UNet, UNetConfig, space_to_depth
 
 # Voxels around a tile that its convolutions need: three in the decoder, three in the encoder.
 HALO = 6
+# Copies of the network's parameters: folded, merged into phases, in another precision, in another order.
+WEIGHT_COPIES = 4
 # Tensors of a level's width that are alive at once while a tile is computed.
-WORKING_TENSORS = {"nearest": 5, "trilinear": 11}
+WORKING_TENSORS = {"nearest": 4, "trilinear": 12}
 SMALLEST_TILE = 16
 # Channels innermost: the faster layout of 3D convolutions on processors.
 LAYOUT = torch.channels_last_3d
@@ -74,7 +76,10 @@ def plan(config: UNetConfig, shape: Shape, itemsize: int, max_memory_gb: float |
     `shape` is that of the finest level. Raises `InputError` saying how much memory the smallest tiles need.
     """
     limit = float("inf") if max_memory_gb is None else max_memory_gb * GIGABYTE
-    tiles, most, held = [], 0, itemsize * config.in_channels * config.stem**3 * prod(shape)
+    held = itemsize * config.in_channels * config.stem**3 * prod(shape) + 4 * WEIGHT_COPIES * _parameters(
+        config
+    )
+    tiles, most = [], 0
     for level in range(config.depth + 1):
         width, voxels = config.width * 2**level, prod(shape) >> 3 * level
         result = 4 * config.out_channels * voxels if level == 0 else itemsize * width * voxels
@@ -93,6 +98,11 @@ def plan(config: UNetConfig, shape: Shape, itemsize: int, max_memory_gb: float |
         # Kept while deeper levels run: the skip connection of an uncut level, and the pooled volume.
         held += itemsize * width * voxels * (cut == (1, 1, 1)) + itemsize * width * voxels // 8
     return Plan(tuple(tiles), most)
+
+
+def _parameters(config: UNetConfig) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in UNet(config).parameters())
 
 
 def _working_bytes(sides: Shape, voxel: int, tensors: int, cut: Shape) -> int:

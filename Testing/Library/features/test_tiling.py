@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -120,6 +122,29 @@ def test_less_memory_gives_more_tiles_and_the_plan_keeps_within_it():
         assert limit is None or steps.bytes <= limit * 1e9
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]
+
+
+MEASURE = """
+import pathlib, re, torch
+from SynthFoundationLib.features.tiling import infer, plan
+from SynthFoundationLib.features.unet import UNet, UNetConfig
+torch.set_num_threads(1)
+network, volume, limit = UNet(UNetConfig(width=8, depth=2)).eval(), torch.rand(1, 96, 96, 96), 0.15
+infer(network, torch.rand(1, 32, 32, 32))
+def peak():
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1]) * 1024 / 1e9
+before = peak()
+assert infer(network, volume, limit).shape == (16, 96, 96, 96)
+print((peak() - before) / limit)
+assert plan(network.config, (96, 96, 96), 4, limit).tiles[0] != (1, 1, 1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_memory_limit_is_kept_in_a_process_of_its_own():
+    done = subprocess.run([sys.executable, "-c", MEASURE], capture_output=True, text=True, check=True)
+    assert 0.5 < float(done.stdout) <= 1.1
 
 
 def test_too_little_memory_says_how_much_is_needed():

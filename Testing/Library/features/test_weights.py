@@ -51,6 +51,12 @@ def test_saved_network_comes_back_with_its_architecture(tmp_path: Path):
         assert torch.equal(weights.network.state_dict()[key], value)
 
 
+def test_file_in_half_precision_gives_a_network_in_single_precision(tmp_path: Path):
+    save_network(UNet(TINY).half(), tmp_path / "net.safetensors")
+    network = load_weights(tmp_path / "net.safetensors").network
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
 def test_registered_default_is_loaded_and_named(tmp_path: Path):
     registry = write_registry(tmp_path)
     assert load_weights(registry=registry).id == "tiny"
