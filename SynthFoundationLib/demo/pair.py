@@ -31,27 +31,41 @@ def make_pair(seed: int = 0) -> tuple[Image, Image, Transform]:
     """
     rng = np.random.default_rng(seed)
     head = make_head(rng)
-    transform = Composite([_deformation(rng), _pose(rng)])
+    transform = Composite([_deformation(rng, _FIXED, _BEND_MM), _pose(rng, 20.0)])
     fixed = _scan(head.data[:1], head.grid, _FIXED, None, rng)
     moving = _scan(head.data[1:], head.grid, _moving_grid(rng), transform.inverse(), rng)
     return fixed, moving, transform
 
 
-def _deformation(rng: np.random.Generator) -> DisplacementField:
+def make_small_pair(seed: int = 0) -> tuple[Image, Image, Transform]:
+    """A pair like that of `make_pair`, but of a small marbled ball: made and registered in seconds."""
+    rng = np.random.default_rng(seed)
+    grid = Grid((48, 48, 48), (2.0, 2.0, 2.0), (-47.0, -47.0, -47.0))
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in grid.shape], indexing="ij")
+    kinds = 1 + np.digitize(noise(grid.shape, 2.5, rng), (-0.6, 0.0, 0.6))
+    kinds[(x / 0.75) ** 2 + (y / 0.6) ** 2 + (z / 0.68) ** 2 > 1] = 0
+    tissues = np.array([(3, 3), (60, 200), (180, 50), (110, 120), (230, 160)]).T[:, kinds]
+    anatomy = torch.from_numpy(ndimage.gaussian_filter(tissues.astype(np.float32), (0, 0.6, 0.6, 0.6)))
+    transform = Composite([_deformation(rng, grid, 3.0), _pose(rng, 6.0)])
+    fixed = _scan(anatomy[:1], grid, grid, None, rng)
+    return fixed, _scan(anatomy[1:], grid, grid.padded(2), transform.inverse(), rng), transform
+
+
+def _deformation(rng: np.random.Generator, region: Grid, bend_mm: float) -> DisplacementField:
     """A smooth field of a few mm that fades out at the border of its grid."""
-    grid = _FIXED.padded(16).with_spacing(_FIELD_MM)
+    grid = region.padded(16).with_spacing(_FIELD_MM)
     field = np.stack([noise(grid.shape, _BEND_SCALE, rng) for _ in range(3)])
     fade = np.ones(grid.shape, np.float32)
     for axis, n in enumerate(grid.shape):
         ramp = np.clip(np.minimum(np.arange(n), np.arange(n)[::-1]) / 6, 0, 1)
         fade *= ramp.reshape([-1 if a == axis else 1 for a in range(3)])
-    return DisplacementField(torch.from_numpy((_BEND_MM / 2 * field * fade).astype(np.float32)), grid)
+    return DisplacementField(torch.from_numpy((bend_mm / 2 * field * fade).astype(np.float32)), grid)
 
 
-def _pose(rng: np.random.Generator) -> Affine:
+def _pose(rng: np.random.Generator, shift_mm: float) -> Affine:
     matrix = np.eye(4)
     matrix[:3, :3] = _rotation(rng.uniform(8, 14, 3) * rng.choice((-1, 1), 3))
-    matrix[:3, 3] = rng.uniform(-20, 20, 3)
+    matrix[:3, 3] = rng.uniform(-shift_mm, shift_mm, 3)
     return Affine(matrix)
 
 

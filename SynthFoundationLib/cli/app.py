@@ -1,0 +1,57 @@
+"""The verbs of `synthfoundation` put together."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from .. import __version__
+from . import console
+from .apply import apply
+from .demo import demo
+from .doctor import doctor
+from .features import features
+from .register import register
+
+_EVERYWHERE = ("-v", "--verbose", "--debug", "--version")
+
+app = typer.Typer(
+    name="synthfoundation",
+    help="Register and segment medical volumes of any modality.",
+    epilog="-v and --debug may stand anywhere. Exit codes: 0 done, 2 unusable input, "
+    "3 weights or device, 130 stopped.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (register, apply, features, demo, doctor):
+    app.command()(console.reporting(command))
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"synthfoundation {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell more while working.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Options that every verb shares."""
+    console.settings.verbose, console.settings.debug = verbose, debug
+
+
+def run(arguments: list[str]) -> None:
+    """Run with these arguments; the options that all verbs share may stand anywhere."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no unfinished file stays
+    shared = [a for a in arguments if a in _EVERYWHERE]
+    app(shared + [a for a in arguments if a not in _EVERYWHERE], prog_name="synthfoundation")

@@ -1,0 +1,100 @@
+"""What all verbs share: progress on the standard error, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ParamSpec, TypeAlias, TypeVar
+
+import typer
+
+from ..errors import SynthFoundationError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Progress: TypeAlias = "Callable[[str, float], None]"
+
+
+@dataclass
+class Settings:
+    """The options that stand before the verb."""
+
+    verbose: bool = False
+    debug: bool = False
+
+
+settings = Settings()
+
+
+def reporting(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn whatever a verb raises into one line on the standard error and an exit code."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except typer.Exit:
+            raise
+        except KeyboardInterrupt:
+            say("Stopped.")
+            raise typer.Exit(130) from None
+        except SynthFoundationError as error:
+            _fail(str(error), error.exit_code, error)
+        except MemoryError as error:
+            _fail(
+                "There is not enough memory; use a coarser spacing, smaller images or the preset 'fast'.",
+                3,
+                error,
+            )
+        except Exception as error:
+            if type(error).__name__ == "OutOfMemoryError":
+                _fail("The device has too little memory; use --device cpu or the preset 'fast'.", 3, error)
+            _fail(
+                f"Unexpected {type(error).__name__}; run again with --debug and report what it shows.",
+                1,
+                error,
+            )
+
+    return run
+
+
+def say(text: str) -> None:
+    """Tell the user something that is not a result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def tell(text: str) -> None:
+    """Tell it only with -v."""
+    if settings.verbose:
+        say(text)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """Show a bar on the standard error; give the function that moves it to (stage, fraction)."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    error_stream = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
+    with Progress(*columns, TimeElapsedColumn(), console=error_stream, transient=True) as bars:
+        task = bars.add_task(title, total=1.0)
+        stages: list[str] = []
+
+        def move(stage: str, fraction: float) -> None:
+            if settings.verbose and stages[-1:] != [stage]:
+                stages.append(stage)
+                bars.console.print(f"  {stage}", highlight=False)
+            bars.update(task, description=stage, completed=fraction)
+
+        yield move
+
+
+def _fail(message: str, code: int, error: BaseException) -> None:
+    if settings.debug:
+        raise error
+    say(f"Error: {message}")
+    raise typer.Exit(code) from None

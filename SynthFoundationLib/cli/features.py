@@ -1,0 +1,72 @@
+"""`synthfoundation features`: the dense features of an image, as a file and as colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .choices import Device, Features
+from .console import say, tell
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..features.extract import FeatureVolume
+
+
+def features(
+    images: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="One image, or several contrasts of one patient.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Vector image to write, .nrrd or .nii.gz.")],
+    backend: Annotated[Features, typer.Option("--features", help="Which features.")] = Features.auto,
+    weights: Annotated[str | None, typer.Option(metavar="ID|PATH", help="Pretrained weights.")] = None,
+    spacing: Annotated[
+        float | None, typer.Option(min=0.1, max=50, help="Voxel size in mm. [default: the image's finest]")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="PNG of three planes, features as colours.")] = None,
+    device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
+    max_memory: Annotated[
+        float | None, typer.Option(min=0.1, metavar="GB", help="What the network may use besides the image.")
+    ] = None,
+) -> None:
+    """Compute dense features of an image of any modality."""
+    from ..features.extract import extract_features
+    from ..images import Image, as_image, write_image
+    from .devices import chosen
+
+    volume = extract_features(
+        as_image(list(images)), backend.value, weights, spacing, chosen(device.value), max_memory
+    )
+    tell(
+        " + ".join(f"{count} {name}" for name, count in volume.parts)
+        + f" features on {volume.grid.size} voxels"
+    )
+    write_image(Image(volume.data.cpu(), volume.grid), output)
+    say(f"Wrote {output}")
+    if picture is not None:
+        _write_picture(volume, picture)
+        say(f"Wrote {picture}")
+
+
+def _write_picture(volume: FeatureVolume, path: Path) -> None:
+    import matplotlib.image
+    import numpy as np
+
+    from ..features.pca import features_to_rgb
+    from ..files import replacing
+
+    colours = features_to_rgb([volume.data])[0].cpu()
+    planes = [_upright(colours, axis) for axis in range(3)]
+    height = max(plane.shape[0] for plane in planes)
+    padded = [np.pad(p, ((0, height - p.shape[0]), (0, 4), (0, 0))) for p in planes]
+    with replacing(path) as beside:
+        matplotlib.image.imsave(beside, np.concatenate(padded, axis=1), format="png")
+
+
+def _upright(colours: torch.Tensor, axis: int) -> torch.Tensor:
+    """The middle plane across an axis of (3, D, H, W), with k upwards, as (rows, columns, 3)."""
+    plane = colours.select(axis + 1, colours.shape[axis + 1] // 2)
+    return (plane if axis == 0 else plane.flip(1)).permute(1, 2, 0).numpy()

@@ -1,0 +1,81 @@
+"""`synthfoundation register`: align a moving image to a fixed one."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .choices import Device, Features
+from .console import progress_bar, say
+
+
+class Preset(str, Enum):
+    """How much time to take."""
+
+    fast = "fast"
+    default = "default"
+    accurate = "accurate"
+
+
+class Stage(str, Enum):
+    """How far the transform may go."""
+
+    rigid = "rigid"
+    affine = "affine"
+    deformable = "deformable"
+
+
+def _guide(text: str) -> Any:
+    return typer.Option(help=text, metavar="FILE", rich_help_panel="Guidance")
+
+
+def _method(text: str, **more: Any) -> Any:
+    return typer.Option(help=text, rich_help_panel="Method", **more)
+
+
+def register(
+    fixed: Annotated[Path, typer.Argument(metavar="FIXED", help="Image that stays, or a DICOM folder.")],
+    moving: Annotated[Path, typer.Argument(metavar="MOVING", help="Image to align to it, of any modality.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
+    transform: Annotated[Stage, typer.Option(help="How far the transform may go.")] = Stage.deformable,
+    preset: Annotated[Preset, typer.Option(help="How much time to take.")] = Preset.default,
+    fixed_mask: Annotated[Path | None, _guide("Where to look in FIXED.")] = None,
+    moving_mask: Annotated[Path | None, _guide("Where to look in MOVING.")] = None,
+    fixed_landmarks: Annotated[Path | None, _guide(".mrk.json, .fcsv or .csv (x, y, z in LPS mm).")] = None,
+    moving_landmarks: Annotated[Path | None, _guide("The same places in MOVING.")] = None,
+    initial_transform: Annotated[Path | None, _guide("ITK transform to start from.")] = None,
+    moving_labels: Annotated[list[Path] | None, _guide("Label map to bring along; may be repeated.")] = None,
+    moving_points: Annotated[list[Path] | None, _guide("Points to bring along; may be repeated.")] = None,
+    features: Annotated[Features, _method("What the images are compared by.")] = Features.auto,
+    weights: Annotated[str | None, _method("Pretrained weights.", metavar="ID|PATH")] = None,
+    device: Annotated[Device, _method("Where to compute.")] = Device.auto,
+    seed: Annotated[int, _method("Same seed, same result.", min=0)] = 0,
+) -> None:
+    """Register MOVING to FIXED and write the moved image, transforms and a report."""
+    from ..files import writable_folder
+    from ..registration import register as run
+    from .devices import chosen
+
+    folder = writable_folder(output)
+    with progress_bar("registering") as progress:
+        result = run(
+            fixed,
+            moving,
+            transform=transform.value,
+            preset=preset.value,
+            fixed_mask=fixed_mask,
+            moving_mask=moving_mask,
+            fixed_landmarks=fixed_landmarks,
+            moving_landmarks=moving_landmarks,
+            initial_transform=initial_transform,
+            features=features.value,
+            weights=weights,
+            device=str(chosen(device.value)),
+            seed=seed,
+            progress=progress,
+        )
+        result.save(folder, moving_labels=moving_labels or [], moving_points=moving_points or [])
+    say(f"Wrote {folder}: see {folder / 'report.html'}")
