@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,40 +15,40 @@ from torch.nn.functional import avg_pool3d
 from SynthFoundationLib.errors import InputError, WeightsError
 from SynthFoundationLib.features.mind import mind_ssc
 from SynthFoundationLib.features.unet import UNet, UNetConfig
+from SynthFoundationLib.features.weight_files import read_network
 from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
 Describe = Callable[[Tensor], Tensor]
 
 
-def load_network(path: str | Path) -> UNet:
-    """The averaged network of a checkpoint folder, or an exported safetensors file, ready for inference.
+def checkpoint_facts(folder: Path) -> dict[str, Any]:
+    """What a checkpoint folder says of its training.
 
     Raises:
-        WeightsError: when the file holds no network of ours.
+        WeightsError: when it is no checkpoint folder.
     """
-    import json
+    try:
+        return json.loads((folder / "facts.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{folder.name} is no checkpoint folder: facts.json is missing or damaged"
+        ) from error
 
-    from safetensors import SafetensorError, safe_open
+
+def load_network(path: str | Path) -> UNet:
+    """The averaged network of a checkpoint folder, or an exported file, ready for inference.
+
+    Raises:
+        WeightsError: when the file or folder holds no network of ours.
+    """
     from safetensors.torch import load_file
 
     path = Path(path)
-    try:
-        if path.is_dir():
-            facts = json.loads((path / "facts.json").read_text(encoding="utf-8"))
-            config = UNetConfig(**facts["config"]["network"])
-            state = {
-                k[8:]: v
-                for k, v in load_file(path / "weights.safetensors").items()
-                if k.startswith("average.")
-            }
-        else:
-            with safe_open(path, framework="pt") as file:
-                config = UNetConfig(**json.loads((file.metadata() or {})["config"]))
-            state = {k: v.float() if v.is_floating_point() else v for k, v in load_file(path).items()}
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
-        raise WeightsError(
-            f"{path.name} holds no network: give a checkpoint folder or an exported file"
-        ) from error
+    if not path.is_dir():
+        return read_network(path)[0]
+    config = UNetConfig(**checkpoint_facts(path)["config"]["network"])
+    tensors = load_file(path / "weights.safetensors")
+    state = {key[8:]: value for key, value in tensors.items() if key.startswith("average.")}
     return UNet(config).load(state).eval()
 
 

@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.pretraining import pretrain, read_config
+from SynthFoundationLib.features.unet import UNet
+from SynthFoundationLib.features.weight_files import read_network, sha256_of
+from SynthFoundationLib.pretraining import export, pretrain, read_config
 from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, load_checkpoint
 from SynthFoundationLib.pretraining.config import OptimiserConfig, from_plain
 from SynthFoundationLib.pretraining.data import batch_seeds, make_batch
 from SynthFoundationLib.pretraining.evaluate import load_network
+from SynthFoundationLib.pretraining.export import CALIBRATION_SEED, calibrate
 from SynthFoundationLib.pretraining.model import ContrastiveModel
 
 pytest.importorskip("lightning_fabric")
@@ -163,6 +166,21 @@ def test_training_lowers_the_loss_and_leaves_few_files(tmp_path):
     assert kept == ["best", "step-0000036", "step-0000040"]
     network = load_network(tmp_path / "run" / "best")
     assert network(torch.rand(1, 1, 16, 16, 16)).shape == (1, 4, 16, 16, 16)
+    facts = export(tmp_path / "run" / "best", tmp_path / "net.safetensors", calibration=4)
+    shipped, _ = read_network(tmp_path / "net.safetensors")
+    assert facts["sha256"] == sha256_of(tmp_path / "net.safetensors")
+    assert shipped.config == network.config
+    assert torch.allclose(shipped.model[0].weight, network.model[0].weight, atol=2e-3)
+
+
+def test_calibration_gives_the_statistics_of_the_data():
+    config = from_plain({"data": {"side": 16, "pairs": 1}, "network": {"width": 4, "depth": 1}})
+    network = UNet(config.network)
+    calibrate(network, config, 3)
+    inputs = [make_batch(config, [CALIBRATION_SEED + k])[0] for k in range(3)]
+    means = torch.stack([network.model[0](x).mean((0, 2, 3, 4)) for x in inputs]).mean(0)
+    assert torch.allclose(network.model[1].running_mean, means, atol=1e-5)
+    assert not network.training
 
 
 def test_an_old_run_is_neither_overwritten_nor_continued_with_another_network(tmp_path):
