@@ -13,6 +13,7 @@ import torch
 from ..errors import InputError
 from ..files import replacing
 from ..geometry import Grid, resample
+from .integrity import check_integrity
 from .quiet import quiet
 from .reading import MIN_SIZE, check_volume, read_volume
 
@@ -170,7 +171,8 @@ def write_volume(image: sitk.Image, path: str | Path, allowed: tuple[str, ...]) 
         try:
             with quiet():
                 sitk.WriteImage(image, str(beside), useCompression=compress)
-        except RuntimeError as error:
+            check_integrity(beside)  # ITK does not notice when the disk is full
+        except (RuntimeError, InputError) as error:
             raise OSError from error
 
 

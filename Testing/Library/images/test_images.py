@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -91,3 +93,19 @@ def test_data_that_do_not_fit_the_grid_are_refused():
 def test_simpleitk_images_are_checked_like_files():
     with pytest.raises(InputError, match="the moving image is 2-D"):
         from_sitk(sitk.Image(8, 8, sitk.sitkInt16), "the moving image")
+
+
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha"])
+def test_a_full_disk_is_noticed_and_the_old_file_kept(tmp_path, name):
+    resource = pytest.importorskip("resource")
+    (tmp_path / name).write_bytes(b"old")
+    big = noise(grid=Grid((40, 40, 40)))
+    limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(InputError, match="the disk may be full"):
+            write_image(big, tmp_path / name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"old")]
