@@ -13,8 +13,12 @@ from . import console
 from .apply import apply
 from .demo import demo
 from .doctor import doctor
+from .evaluate_features import evaluate_features
+from .export_weights import export_weights
 from .features import features
+from .pretrain import pretrain
 from .register import register
+from .synthesize import synthesize
 
 _EVERYWHERE = ("-v", "--verbose", "--debug", "--version")
 
@@ -28,8 +32,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (register, apply, features, demo, doctor):
-    app.command()(console.reporting(command))
+_VERBS = {
+    None: (register, apply, features, demo, doctor),
+    "Pretraining": (pretrain, synthesize, evaluate_features, export_weights),
+}
+for panel, verbs in _VERBS.items():
+    for verb in verbs:
+        app.command(rich_help_panel=panel)(console.reporting(verb))
 
 
 def _print_version(wanted: bool) -> None:
