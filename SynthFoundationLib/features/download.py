@@ -68,10 +68,11 @@ def downloaded(
 
 def _fetch(entry: WeightsEntry, partial: Path, progress: Progress | None) -> None:
     """Append to `partial` what it lacks of the source."""
-    if not (entry.source or "").startswith(("https://", "http://")):
+    source = entry.source or ""
+    if not source.startswith(("https://", "http://")):
         raise WeightsError(f"The source of {entry.id!r} is {entry.source!r}; it must be an http(s) address.")
     done = partial.stat().st_size if partial.exists() else 0
-    request = urllib.request.Request(entry.source, headers={"Range": f"bytes={done}-"} if done else {})
+    request = urllib.request.Request(source, headers={"Range": f"bytes={done}-"} if done else {})
     try:
         reply = urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS)
     except urllib.error.HTTPError as error:

@@ -115,9 +115,9 @@ def compute_features(
 
 def coarser(grid: Grid, factor: int) -> Grid:
     """Return the grid whose voxels are `factor`³ voxels of this one, the last ones reaching beyond it."""
-    size = tuple(ceil(n / factor) for n in grid.size)
+    (x, y, z), (dx, dy, dz) = (ceil(n / factor) for n in grid.size), (factor * s for s in grid.spacing)
     origin = grid.to_physical([(factor - 1) / 2] * 3)
-    return Grid(size, tuple(factor * s for s in grid.spacing), tuple(origin), grid.direction)
+    return Grid((x, y, z), (dx, dy, dz), tuple(origin), grid.direction)
 
 
 def _check(**choices: tuple[str, Any]) -> None:
@@ -168,7 +168,8 @@ def _grown(data: Tensor, sides: Sequence[int]) -> Tensor:
 
 
 def _cropped(features: Tensor, shape: Sequence[int]) -> Tensor:
-    return features[(..., *(slice(n) for n in shape))].contiguous()
+    depth, height, width = shape
+    return features[:, :depth, :height, :width].contiguous()
 
 
 def _unit(features: Tensor) -> Tensor:

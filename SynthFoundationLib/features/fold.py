@@ -60,8 +60,9 @@ def fold(network: UNet) -> list[list[Convolution]]:
 
 
 def _fold_batch_norm(convolution: Convolution, norm: nn.BatchNorm3d) -> Convolution:
-    scale = norm.weight.detach() * (norm.running_var.double() + norm.eps).rsqrt()
-    return convolution.scaled(scale.to(convolution.weight.dtype), norm.running_mean, norm.bias.detach())
+    mean = norm.get_buffer("running_mean")
+    scale = norm.weight.detach() * (norm.get_buffer("running_var").double() + norm.eps).rsqrt()
+    return convolution.scaled(scale.to(convolution.weight.dtype), mean, norm.bias.detach())
 
 
 def phases(weight: Tensor) -> Tensor:

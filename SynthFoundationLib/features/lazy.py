@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from SynthFoundationLib.features.fold import Convolution, phases
 
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,10 @@ class Box:
 
     def crop(self, volume: Tensor, origin: Shape = (0, 0, 0)) -> Tensor:
         """Return this box of a (..., D, H, W) volume whose first voxel is `origin`."""
-        bounds = zip(self.start, self.stop, origin, strict=True)
-        return volume[(..., *(slice(a - o, b - o) for a, b, o in bounds))]
+        index: list[Any] = [
+            slice(a - o, b - o) for a, b, o in zip(self.start, self.stop, origin, strict=True)
+        ]
+        return volume[tuple([..., *index])]
 
     def overhang(self, shape: Shape) -> list[int]:
         """Return, in the order that `F.pad` takes, 1 for each side that lies at the volume's border."""
@@ -132,7 +134,8 @@ class JoinedNearest:
 
 def _add_parity(out: Tensor, part: Tensor, parity: Shape, box: Box, half: Box) -> None:
     """Add to the voxels of `box` with this parity; part[t] is of coarse voxel half.start + t - parity."""
-    fine, coarse = [...], [...]
+    fine: list[Any] = [...]
+    coarse: list[Any] = [...]
     for odd, a, b, c in zip(parity, box.start, box.stop, half.start, strict=True):
         first, last = -(-(a - odd) // 2), -(-(b - odd) // 2)
         fine.append(slice(2 * first + odd - a, None, 2))

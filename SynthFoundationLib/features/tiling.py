@@ -162,14 +162,14 @@ class _Inference:
             source = _settled(partial(Convolved, source), convolution, tiles)
         return source
 
-    def _pooled(self, level: int, source: Source) -> Source:
+    def _pooled(self, level: int, source: Source) -> Stored:
         pool = F.max_pool3d if self.config.pool == "max" else F.avg_pool3d
         shape = tuple(side // 2 for side in source.shape)
         return _assembled(
             ((box.halved(), pool(source.read(box), 2)) for box in self._boxes(level, source)), shape
         )
 
-    def _stored(self, level: int, source: Source) -> Source:
+    def _stored(self, level: int, source: Source) -> Stored:
         return _assembled(((box, source.read(box)) for box in self._boxes(level, source)), source.shape)
 
     def _boxes(self, level: int, source: Source) -> list[Box]:
@@ -178,11 +178,11 @@ class _Inference:
 
 def _assembled(parts: Iterable[tuple[Box, Tensor]], shape: Shape) -> Stored:
     """Put computed tiles together; a single tile is taken as it is."""
-    volume = None
+    volume = torch.empty(0)
     for box, part in parts:
         if tuple(part.shape[2:]) == shape:
             return Stored(part)
-        if volume is None:
+        if not len(volume):
             sides = (1, part.shape[1], *shape)
             volume = torch.empty(sides, dtype=part.dtype, device=part.device, memory_format=LAYOUT)
         box.crop(volume).copy_(part)
@@ -206,7 +206,7 @@ def _settled(make: Callable[[Convolution], Source], convolution: Convolution, ti
 
 def _statistics(source: Source, tiles: list[Box]) -> tuple[Tensor, Tensor]:
     """Return mean and variance (C,) of each channel over all tiles, in float64."""
-    count, mean, squares = 0, 0.0, 0.0
+    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for box in tiles:
         part = source.read(box)[0].flatten(1)
         variance, centre = (v.double() for v in torch.var_mean(part.float(), dim=1, correction=0))

@@ -81,12 +81,11 @@ def infer_config(state: Mapping[str, Tensor], known: Iterable[UNetConfig] = ()) 
     indices = [int(m[1]) for key in state if (m := re.fullmatch(r"model\.(\d+)\.weight", key))]
     last = max(indices, default=0)
     depth, rest = divmod(last - 9, 14)
-    weights = state.get("model.0.weight"), state.get(f"model.{last}.weight")
-    if depth < 1 or rest or any(w is None or w.ndim != 5 for w in weights):
+    first, final = state.get("model.0.weight"), state.get(f"model.{last}.weight")
+    if depth < 1 or rest or first is None or final is None or first.ndim != 5 or final.ndim != 5:
         raise WeightsError(
             "The tensors are not those of a U-Net of this library: no keys model.N.weight fit."
         )
-    first, final = weights
     found = UNetConfig(
         in_channels=first.shape[1],
         out_channels=final.shape[0],
