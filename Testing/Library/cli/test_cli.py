@@ -28,7 +28,7 @@ def test_help_is_answered_without_loading_torch():
     assert "register" in done.stdout
 
 
-@pytest.mark.parametrize("verb", [command.callback.__name__ for command in app.registered_commands])
+@pytest.mark.parametrize("verb", [c.callback.__name__.replace("_", "-") for c in app.registered_commands])
 def test_every_verb_explains_itself(verb):
     assert invoke(verb, "--help").exit_code == 0
 
