@@ -42,7 +42,7 @@ def calibrate(network: UNet, config: PretrainConfig, batches: int) -> None:
 
 
 def export(checkpoint: str | Path, out: str | Path, calibration: int = 64) -> dict[str, str]:
-    """Write the averaged network of a checkpoint as half-precision safetensors, its architecture in the metadata.
+    """Write the averaged network of a checkpoint as half-precision safetensors with its architecture.
 
     Args:
         checkpoint: a checkpoint folder, such as `best`.

@@ -232,3 +232,12 @@ def test_the_rate_warms_up_stays_and_falls_to_zero():
     assert rates[9:50] == pytest.approx([1.0] * 41)
     assert rates[75] == pytest.approx(0.5)
     assert rates[99] == pytest.approx(0.02)
+
+
+@pytest.mark.slow
+def test_the_smoke_configuration_reaches_its_stated_loss(tmp_path):
+    result = pretrain(
+        ROOT / "Resources" / "Configs" / "smoke.toml", tmp_path / "smoke", device="cpu", quiet=True
+    )
+    assert result["skipped"] == 0
+    assert result["best"] > 0.08
