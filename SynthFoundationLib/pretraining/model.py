@@ -38,8 +38,8 @@ class ContrastiveModel(nn.Module):
         self.loss = loss
         self.net = UNet(network)
         self.levels = network.levels
-        modules = [self.net.model[index] for index in self.levels] if loss.label_weight > 0 else []
-        self.heads = nn.ModuleList(Head(m.out_channels, loss.head_width) for m in modules)
+        widths = [_channels(self.net.model[k]) for k in self.levels] if loss.label_weight > 0 else []
+        self.heads = nn.ModuleList(Head(channels, loss.head_width) for channels in widths)
         for module in self.modules():
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
@@ -88,7 +88,10 @@ class ContrastiveModel(nn.Module):
         pairs = len(labels)
         # Nothing tells one empty voxel from another: background hardly takes part.
         chosen = self._draw(labels, self.loss.place_anchors, generator, 0.02)
-        place, near_place, here, near = [], [], ([], []), ([], [])
+        place: list[Tensor] = []
+        near_place: list[Tensor] = []
+        here: tuple[list[Tensor], list[Tensor]] = ([], [])
+        near: tuple[list[Tensor], list[Tensor]] = ([], [])
         for k, index in enumerate(chosen):
             position = anchors.unravel(index, shape)
             close = anchors.neighbours(position, shape, self.loss.place_neighbours, generator)
@@ -105,6 +108,12 @@ class ContrastiveModel(nn.Module):
         there = place_contrast(first, second, at, torch.cat(near[1]), near_at, **options)
         back = place_contrast(second, first, at, torch.cat(near[0]), near_at, **options)
         return (there + back) / 2
+
+
+def _channels(layer: nn.Module) -> int:
+    """Output channels of a convolution of the network."""
+    assert isinstance(layer, nn.Conv3d)
+    return layer.out_channels
 
 
 def _shape(features: Tensor) -> Shape:

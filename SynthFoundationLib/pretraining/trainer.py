@@ -60,7 +60,8 @@ class Trainer:
         """Build, or take up the newest checkpoint in `folder`."""
         self.config, self.folder, self.fabric, self.quiet = config, folder, fabric, quiet
         torch.manual_seed(config.run.seed)
-        model = ContrastiveModel(config.network, config.loss).to(memory_format=torch.channels_last_3d)
+        model = ContrastiveModel(config.network, config.loss)
+        model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # a quarter faster
         self.average = copy.deepcopy(model.net).requires_grad_(False).eval().to(fabric.device)
         self.step, self.skipped, self.best = 0, 0, -1.0
         optimiser = torch.optim.AdamW(

@@ -27,13 +27,10 @@ def main() -> None:
         render(parameters, options.device)
     settle(options.device)
     wall, core = time.perf_counter() - wall, time.process_time() - core
-    print(
-        f"{options.pairs} pairs of {options.side}³ on {options.device}, torch {torch.__version__}, one thread"
-    )
-    print(
-        f"processor time {core / options.pairs:.2f} s a pair: {options.pairs / core:.2f} pairs per core-second"
-    )
-    print(f"elapsed        {wall / options.pairs:.2f} s a pair: {options.pairs / wall:.2f} pairs per second")
+    count = options.pairs
+    print(f"{count} pairs of {options.side}³ on {options.device}, torch {torch.__version__}, one thread")
+    print(f"processor time {core / count:.2f} s a pair: {count / core:.2f} pairs per core-second")
+    print(f"elapsed        {wall / count:.2f} s a pair: {count / wall:.2f} pairs per second")
 
 
 def settle(device: str) -> None:
