@@ -53,7 +53,8 @@ class ContrastiveModel(nn.Module):
             for index, head, features in zip(self.levels, self.heads, maps, strict=True):
                 losses[f"label_{index}"] = self._label_loss(features, labels, head, generator)
         if self.loss.place_weight > 0:
-            losses["place"] = self._place_loss(output, labels, generator)
+            with torch.autocast(views.device.type, enabled=False):
+                losses["place"] = self._place_loss(output, labels, generator)
         levels = [value for name, value in losses.items() if name != "place"]
         total = self.loss.place_weight * losses["place"] if "place" in losses else output.new_zeros(())
         if levels:
@@ -78,8 +79,10 @@ class ContrastiveModel(nn.Module):
         rows = [flat[view * pairs + k][:, index].T for view in (0, 1) for k, index in enumerate(chosen)]
         # Labels of different pairs are different classes: 256 numbers for each.
         classes = torch.cat([labels[k].flatten()[index].long() + 256 * k for k, index in enumerate(chosen)])
-        z = normalize(head(torch.cat(rows)).float(), dim=1)
-        return label_contrast(z, classes.repeat(2), self.loss.temperature)
+        projected = head(torch.cat(rows))
+        with torch.autocast(features.device.type, enabled=False):
+            z = normalize(projected.float(), dim=1)
+            return label_contrast(z, classes.repeat(2), self.loss.temperature)
 
     def _place_loss(self, output: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         shape = _shape(output)

@@ -155,6 +155,19 @@ def test_a_non_finite_step_is_skipped_and_counted(tmp_path):
     assert not torch.equal(trainer.raw.net.model[0].weight, before["net.model.0.weight"])
 
 
+def test_half_precision_gives_nearly_the_same_loss(tmp_path):
+    from SynthFoundationLib.pretraining.trainer import Trainer, open_fabric
+
+    config = read_config(write(tmp_path))
+    batch = make_batch(config, [0, 1])
+    totals = []
+    for precision in ("32-true", "bf16-mixed"):
+        trainer = Trainer(config, tmp_path / precision, open_fabric("cpu", precision), quiet=True)
+        totals.append(trainer.advance(iter([batch]))["total"])
+    assert totals[1] == pytest.approx(totals[0], rel=0.03)
+    assert totals[1] != totals[0]
+
+
 def test_training_lowers_the_loss_and_leaves_few_files(tmp_path):
     config = write(tmp_path, steps=40, workers=1)
     result = pretrain(config, tmp_path / "run", device="cpu", quiet=True)
