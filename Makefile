@@ -30,7 +30,8 @@ $(VENV)/.torch-ready: constraints.txt Makefile
 	@if [ "$$(uname -s)" != Linux ]; then $(PIP) torch==$(TORCH); \
 	elif [ -n "$(TORCH_INDEX)" ]; then $(PIP) --index-url $(TORCH_INDEX) torch==$(TORCH); \
 	else $(PIP) torch==$(TORCH)+cpu 2>/dev/null || { $(PIP) uv && $(BIN)/uv pip install --quiet \
-	    --python $(BIN)/python --constraint constraints.txt --torch-backend cpu torch==$(TORCH); }; fi
+	    --python $(BIN)/python --constraint constraints.txt --torch-backend cpu torch==$(TORCH); } || \
+	    { echo "No CPU build of torch $(TORCH) was found; give an index that has one: make TORCH_INDEX=URL"; exit 1; }; fi
 	@touch $@
 
 $(VENV)/.demo-ready: $(VENV)/.torch-ready pyproject.toml

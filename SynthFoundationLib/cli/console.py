@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ParamSpec, TypeAlias, TypeVar
+from typing import NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import typer
 
@@ -93,7 +93,7 @@ def progress_bar(title: str) -> Iterator[Progress]:
         yield move
 
 
-def _fail(message: str, code: int, error: BaseException) -> None:
+def _fail(message: str, code: int, error: BaseException) -> NoReturn:
     if settings.debug:
         raise error
     say(f"Error: {message}")

@@ -11,6 +11,7 @@ from .choices import Device, Features
 from .console import say, tell
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from ..features.extract import FeatureVolume
@@ -66,7 +67,7 @@ def _write_picture(volume: FeatureVolume, path: Path) -> None:
         matplotlib.image.imsave(beside, np.concatenate(padded, axis=1), format="png")
 
 
-def _upright(colours: torch.Tensor, axis: int) -> torch.Tensor:
+def _upright(colours: torch.Tensor, axis: int) -> np.ndarray:
     """The middle plane across an axis of (3, D, H, W), with k upwards, as (rows, columns, 3)."""
     plane = colours.select(axis + 1, colours.shape[axis + 1] // 2)
     return (plane if axis == 0 else plane.flip(1)).permute(1, 2, 0).numpy()

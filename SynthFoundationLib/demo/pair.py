@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from scipy import ndimage
@@ -69,7 +67,7 @@ def _pose(rng: np.random.Generator, shift_mm: float) -> Affine:
     return Affine(matrix)
 
 
-def _rotation(degrees: Sequence[float]) -> np.ndarray:
+def _rotation(degrees: np.ndarray) -> np.ndarray:
     matrix = np.eye(3)
     for axis, angle in enumerate(np.deg2rad(degrees)):
         a, b = (axis + 1) % 3, (axis + 2) % 3

@@ -77,22 +77,20 @@ def _check_slices(folder: Path, files: tuple[str, ...]) -> None:
 def _positions(folder: Path, files: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Slice positions (N, 3) in LPS mm and the normal of the first slice."""
     reader = sitk.ImageFileReader()
-    positions, normal = [], None
+    positions, directions = [], []
     for file in files:
         reader.SetFileName(file)
         try:
             with quiet():
                 reader.ReadImageInformation()
             positions.append(_numbers(reader, _POSITION))
-            rows = _numbers(reader, _ORIENTATION)
+            directions.append(_numbers(reader, _ORIENTATION))
         except (RuntimeError, ValueError) as error:
             raise InputError(
                 f"a file of the DICOM series in {folder.name} is damaged or has no position; "
                 "export the series again"
             ) from error
-        if normal is None:
-            normal = np.cross(rows[:3], rows[3:])
-    return np.array(positions), normal
+    return np.array(positions), np.cross(directions[0][:3], directions[0][3:])
 
 
 def _numbers(reader: sitk.ImageFileReader, tag: str) -> list[float]:

@@ -118,11 +118,11 @@ def _otsu(values: np.ndarray) -> float:
 
 def _coarsened(tissue: torch.Tensor, spacing: tuple[float, float, float]) -> torch.Tensor:
     """Share of tissue above one half, on voxels of about 4 mm."""
-    size = [
+    depth, height, width = (
         min(n, max(_COARSE_MIN_SIZE, round(n * mm / _COARSE_MM)))
         for n, mm in zip(tissue.shape, spacing[::-1], strict=True)
-    ]
-    return F.adaptive_avg_pool3d(tissue[None, None].float(), size)[0, 0] > 0.5
+    )
+    return F.adaptive_avg_pool3d(tissue[None, None].float(), (depth, height, width))[0, 0] > 0.5
 
 
 def _whole_body(tissue: torch.Tensor) -> torch.Tensor:

@@ -13,8 +13,8 @@ import re
 import struct
 import zlib
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -104,7 +104,7 @@ def _check_nifti(path: Path) -> None:
         )
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> gzip.GzipFile | BufferedReader:
     compressed = _head(path, 2) == b"\x1f\x8b"
     return gzip.open(path) if compressed else path.open("rb")
 

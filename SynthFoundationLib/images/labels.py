@@ -63,9 +63,9 @@ def read_labels(path: str | Path) -> LabelMap:
     """
     volume = read_volume(path, components=True)
     segments = segments_of(volume)
-    if volume.GetNumberOfComponentsPerPixel() > 1:
-        if not segments:
-            check_volume(volume, Path(path).name)
+    if segments is None:
+        check_volume(volume, Path(path).name)
+    elif volume.GetNumberOfComponentsPerPixel() > 1:
         volume, segments = flatten(volume, segments, Path(path).name)
     return _label_map(volume, Path(path).name, segments)
 

@@ -76,7 +76,7 @@ def _read_fcsv(text: str) -> tuple[Rows, str]:
             system = _NUMBERED_SYSTEMS.get(value.strip(), value.strip().upper())
         elif name.strip().lower() == "columns":
             columns = [column.strip() for column in value.split(",")]
-    rows = []
+    rows: Rows = []
     for cells in csv.reader(lines):
         if cells:
             row = dict(zip(columns, cells, strict=False))

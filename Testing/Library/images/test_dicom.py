@@ -1,5 +1,7 @@
 """DICOM series written slice by slice, whole and with the usual faults."""
 
+import locale
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -12,6 +14,7 @@ SERIES = "1.2.826.0.1.3680043.2.1125.1"
 
 def write_series(folder, positions, *, series=SERIES, name="slice", rows=16):
     """One 20×`rows` slice of random values per (x, y, z) position."""
+    spoken = locale.setlocale(locale.LC_ALL)  # writing DICOM sets it to "C"
     writer = sitk.ImageFileWriter()
     writer.KeepOriginalImageUIDOn()
     values = np.random.default_rng(1).integers(0, 1000, (len(positions), rows, 20)).astype(np.int16)
@@ -31,6 +34,7 @@ def write_series(folder, positions, *, series=SERIES, name="slice", rows=16):
             image.SetMetaData(tag, value)
         writer.SetFileName(str(folder / f"{name}{n:02d}.dcm"))
         writer.Execute(image)
+    locale.setlocale(locale.LC_ALL, spoken)
     return values
 
 
