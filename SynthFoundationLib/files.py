@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from .errors import InputError
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 UNFINISHED = ".writing-"
+_LOCK = ".in-use"
 
 
 @contextmanager
@@ -41,13 +43,31 @@ def replacing(path: str | Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def writable_folder(path: str | Path) -> Path:
-    """Make sure that results can be written to this folder, and sweep up what a killed run left there.
+@contextmanager
+def output_folder(path: str | Path) -> Iterator[Path]:
+    """Make a folder for results and keep it to this run; what a killed run left unfinished there is swept up.
 
     Raises:
-        InputError: it is a file, or cannot be made or written to.
+        InputError: it is a file, cannot be made or written to, or another run is writing to it.
     """
     folder = Path(path)
+    _make(folder)
+    lock = folder / _LOCK
+    with lock.open("wb") as held:
+        if not _locked(held):
+            raise InputError(
+                f"another run is writing to {folder.name}; wait for it, or choose another folder"
+            )
+        try:
+            for left in folder.glob(f"{UNFINISHED}*"):
+                left.unlink(missing_ok=True)
+            yield folder
+        finally:
+            held.close()  # before it is deleted, for Windows
+            lock.unlink(missing_ok=True)
+
+
+def _make(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder.name} is a file; the output must be a folder")
     try:
@@ -58,6 +78,24 @@ def writable_folder(path: str | Path) -> Path:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"cannot write to the output folder {folder.name}; choose one that you may write to")
-    for left in folder.glob(f"{UNFINISHED}*"):
-        left.unlink(missing_ok=True)
-    return folder
+
+
+def _locked(file: IO[bytes]) -> bool:
+    """Take the lock of an open file, which the system gives back when the process ends, however it ends."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True

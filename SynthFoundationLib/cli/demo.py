@@ -27,25 +27,20 @@ def demo(
     The true deformation is known, so the result can be judged in mm. Nothing is downloaded.
     """
     from ..demo import make_pair
-    from ..files import writable_folder
+    from ..files import output_folder
     from ..geometry import Affine
     from ..images import write_image
     from ..registration import register
 
-    folder = writable_folder(output)
-    say("Making two scans of a head …")
-    fixed, moving, truth = make_pair(seed)
-    write_image(fixed, folder / "fixed.nii.gz")
-    write_image(moving, folder / "moving.nii.gz")
-    with progress_bar("registering") as progress:
-        result = register(
-            folder / "fixed.nii.gz",
-            folder / "moving.nii.gz",
-            preset=preset.value,
-            seed=seed,
-            progress=progress,
-        )
-        result.save(folder)
+    with output_folder(output) as folder:
+        say("Making two scans of a head …")
+        fixed, moving, truth = make_pair(seed)
+        scans = folder / "fixed.nii.gz", folder / "moving.nii.gz"
+        write_image(fixed, scans[0])
+        write_image(moving, scans[1])
+        with progress_bar("registering") as progress:
+            result = register(*scans, preset=preset.value, seed=seed, progress=progress)
+            result.save(folder)
     before, after = (error_mm(t, truth, fixed) for t in (Affine(), result.transform))
     typer.echo(f"Mean error in the head: {before:.1f} mm before, {after:.2f} mm after registration")
     typer.echo(f"Report with pictures:   {folder / 'report.html'}")

@@ -55,12 +55,11 @@ def register(
     seed: Annotated[int, _method("Same seed, same result.", min=0)] = 0,
 ) -> None:
     """Register MOVING to FIXED and write the moved image, transforms and a report."""
-    from ..files import writable_folder
+    from ..files import output_folder
     from ..registration import register as run
     from .devices import chosen
 
-    folder = writable_folder(output)
-    with progress_bar("registering") as progress:
+    with output_folder(output) as folder, progress_bar("registering") as progress:
         result = run(
             fixed,
             moving,

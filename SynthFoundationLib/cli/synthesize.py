@@ -22,9 +22,10 @@ def synthesize(
     seed: Annotated[int, typer.Option(min=0, help="Of the first pair; the others follow.")] = 0,
 ) -> None:
     """Write synthetic pairs, their labels and parameters, and a contact sheet."""
-    from ..files import writable_folder
+    from ..files import output_folder
     from ..synthesis import synthesize as run
     from .devices import chosen
 
-    sheet = run(count, writable_folder(output), size, seed, templates, str(chosen(device.value)))
+    with output_folder(output) as folder:
+        sheet = run(count, folder, size, seed, templates, str(chosen(device.value)))
     say(f"Wrote {count} pairs; look at {sheet}")
