@@ -1,0 +1,92 @@
+"""A small network that tells labels apart by appearance and position, fitted while the user waits."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+HIDDEN = 64
+BATCH = 512
+RATE, DECAY = 0.03, 1e-3
+HIDE_INPUTS, HIDE_UNITS = 0.2, 0.1  # share of them that each training voxel does without
+BALANCE = 0.5  # 0 draws voxels as they come, 1 draws every label as often
+CHUNK = 8_192  # rows whose activations stay in the cache
+
+
+class Head:
+    """Labels 0 … n-1 of voxels described by (N, F) rows; goes on from its weights at each fit."""
+
+    def __init__(self, features: int, labels: int, seed: int = 0) -> None:
+        """Draw the first weights from `seed`."""
+        self.generator = torch.Generator().manual_seed(seed)
+        self.layers = nn.ModuleList(
+            nn.Linear(n_in, n_out) for n_in, n_out in pairwise((features, HIDDEN, HIDDEN, labels))
+        )
+        with torch.no_grad():
+            for layer in self.layers:
+                for parameter in layer.parameters():
+                    bound = 1 / math.sqrt(layer.in_features)
+                    parameter.uniform_(-bound, bound, generator=self.generator)
+        self.shift, self.scale = torch.zeros(features), torch.ones(features)
+        self.prior = torch.zeros(labels)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that determines the answers."""
+        own = {"shift": self.shift, "scale": self.scale, "prior": self.prior}
+        return own | {name: value.detach().clone() for name, value in self.layers.state_dict().items()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take the `state` of a head of the same size."""
+        state = dict(state)
+        self.shift, self.scale, self.prior = (state.pop(name) for name in ("shift", "scale", "prior"))
+        self.layers.load_state_dict(state)
+
+    @torch.enable_grad()
+    def fit(self, rows: Tensor, labels: Tensor, steps: int, noise: Tensor) -> None:
+        """Descend `steps` batches on rows (N, F) with labels (N,), rare ones drawn more often than they come.
+
+        `noise` (F,) is the standard deviation of what is added to each feature: how much it may differ in
+        slices that nobody labelled. Rows are taken as (row − shift) · scale.
+        """
+        counts = torch.bincount(labels, minlength=len(self.prior)).float()
+        draws = counts.clamp_min(1).pow(-BALANCE)[labels].cumsum(0, dtype=torch.float64)
+        optimiser = torch.optim.AdamW(self.layers.parameters(), lr=RATE, weight_decay=DECAY)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=max(2, steps))
+        for _ in range(steps):
+            points = torch.rand(BATCH, generator=self.generator, dtype=torch.float64) * draws[-1]
+            chosen = torch.searchsorted(draws, points).clamp_max_(len(labels) - 1)
+            batch = (rows[chosen].float() - self.shift) * self.scale
+            batch = batch + torch.randn(batch.shape, generator=self.generator) * noise
+            loss = F.cross_entropy(self._trained(batch), labels[chosen])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        self.prior = BALANCE * (counts.clamp_min(0.5) / counts.sum()).log()
+
+    def _trained(self, batch: Tensor) -> Tensor:
+        batch = batch * (torch.rand(batch.shape, generator=self.generator) >= HIDE_INPUTS)
+        for layer in self.layers[:-1]:
+            batch = layer(batch).relu()
+            kept = torch.rand(batch.shape, generator=self.generator) >= HIDE_UNITS
+            batch = batch * kept / (1 - HIDE_UNITS)
+        return self.layers[-1](batch)
+
+    @torch.no_grad()
+    def log_likelihoods(self, rows: Tensor) -> Tensor:
+        """Log-probability of each label for rows (N, F), the balance undone → (N, labels) float32."""
+        first, last = self.layers[0], self.layers[-1]
+        weights = [first.weight * self.scale, *(layer.weight for layer in self.layers[1:])]
+        biases = [first.bias - weights[0] @ self.shift, *(layer.bias for layer in self.layers[1:-1])]
+        biases.append(last.bias + self.prior)
+        pairs = [(w.to(rows.dtype), b.to(rows.dtype)) for w, b in zip(weights, biases, strict=True)]
+        result = torch.empty(len(rows), len(self.prior))
+        for part, out in zip(rows.split(CHUNK), result.split(CHUNK), strict=True):
+            for weight, bias in pairs[:-1]:
+                part = F.linear(part, weight, bias).relu_()
+            out.copy_(F.linear(part, *pairs[-1]).float().log_softmax(1))
+        return result

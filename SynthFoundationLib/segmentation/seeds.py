@@ -1,0 +1,132 @@
+"""What the user has labelled: which labels, and which slices are labelled completely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from ..errors import InputError
+
+Slice: TypeAlias = tuple[int, int]  # array axis 0, 1 or 2 of (D, H, W), and index
+CompleteSlices: TypeAlias = "Literal['auto', 'none'] | Iterable[Slice]"
+
+NEIGHBOURS = 3  # slices on each side that a completely labelled one stands out from
+PROMINENCE = 3.0  # times as many labelled voxels as they have
+COVERED = 0.95  # share of the labelled voxels that complete slices must explain when nobody names them
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Labelled voxels in the terms the classifier uses.
+
+    Attributes:
+        classes: (D, H, W) int16; -1 not labelled, 0 background, 1 … n-1 the labels `values`.
+        values: the user's label of each class; values[0] = 0.
+        complete: completely labelled slices as (axis, index), sorted.
+        detected: whether these were found rather than given.
+    """
+
+    classes: np.ndarray
+    values: tuple[int, ...]
+    complete: tuple[Slice, ...]
+    detected: bool
+
+
+def read_seeds(
+    labels: np.ndarray, complete_slices: CompleteSlices = "auto", background: int | None = None
+) -> Seeds:
+    """Turn a label map (D, H, W), 0 = not labelled, into seeds.
+
+    Args:
+        labels: whole numbers.
+        complete_slices: slices whose empty voxels are background; "auto" looks for them where no background
+            is labelled.
+        background: label that stands for background.
+
+    Raises:
+        InputError: nothing is labelled, only background is, or a slice lies outside the volume.
+    """
+    values = [int(v) for v in np.unique(labels) if v != 0 and v != background]
+    if not values:
+        given = "only background" if background is not None and (labels == background).any() else "empty"
+        raise InputError(f"the seeds are {given}: label at least one voxel of a structure")
+    if background is not None and background <= 0:
+        raise InputError(f"the background label is {background}; give a label above 0 of the seeds")
+    lookup = np.full(int(labels.max()) + 1, -1, np.int16)
+    lookup[values] = np.arange(1, len(values) + 1)
+    if background is not None and background < len(lookup):
+        lookup[background] = 0
+    classes = lookup[labels]
+    detected = isinstance(complete_slices, str) and complete_slices == "auto"
+    complete = _complete(classes, complete_slices)
+    for axis, index in complete:
+        plane = np.moveaxis(classes, axis, 0)[index]
+        plane[plane < 0] = 0
+    return Seeds(classes, (0, *values), complete, detected)
+
+
+def _complete(classes: np.ndarray, wanted: CompleteSlices) -> tuple[Slice, ...]:
+    if isinstance(wanted, str):
+        if wanted == "none":
+            return ()
+        if wanted != "auto":
+            raise InputError(f"complete slices are {wanted!r}; give 'auto', 'none' or pairs (axis, index)")
+        return () if (classes == 0).any() else detect_complete(classes > 0)
+    pairs = sorted({(int(axis), int(index)) for axis, index in wanted})
+    for axis, index in pairs:
+        if axis not in (0, 1, 2) or not 0 <= index < classes.shape[axis]:
+            raise InputError(
+                f"complete slice {index} of axis {axis} does not exist; the volume has "
+                f"(D, H, W) = {classes.shape} voxels"
+            )
+    return tuple(pairs)
+
+
+def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
+    """Slices that look completely labelled, given that no background is: they explain nearly all labels.
+
+    One axis is enough in most cases: the one along which fewest slices have labels. Slices of other axes are
+    added where they hold far more labelled voxels than their neighbours. What remains are scribbles.
+    """
+    counts = [labelled.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+    filled = [np.flatnonzero(count) for count in counts]
+    extents = [
+        len(indices) / (indices[-1] - indices[0] + 1) if len(indices) > 1 else 0.0 for indices in filled
+    ]
+    axis = int(np.lexsort((range(3), extents))[0])
+    if extents[axis] <= 0.5:
+        return tuple((axis, int(index)) for index in filled[axis])
+    prominent = [
+        (a, int(z)) for a in range(3) for z in filled[a] if counts[a][z] > _surroundings(counts[a], z)
+    ]
+    explained = np.zeros_like(labelled)
+    for a, z in prominent:
+        np.moveaxis(explained, a, 0)[z] = True
+    if prominent and (labelled & explained).sum() >= COVERED * labelled.sum():
+        return tuple(sorted(prominent))
+    return tuple((axis, int(index)) for index in filled[axis])
+
+
+def _surroundings(counts: np.ndarray, index: int) -> float:
+    around = np.r_[counts[max(0, index - NEIGHBOURS) : index], counts[index + 1 : index + 1 + NEIGHBOURS]]
+    return PROMINENCE * float(np.median(around)) if len(around) else 0.0
+
+
+def parse_slices(text: str, axes: Sequence[str] = ("k", "j", "i")) -> CompleteSlices:
+    """Read "auto", "none" or "AXIS:LIST", such as "k:10,20 i:64", the axes named as voxel indices (i, j, k).
+
+    Raises:
+        InputError: it is none of these.
+    """
+    if text in ("auto", "none"):
+        return text  # type: ignore[return-value]
+    pairs = []
+    for part in text.split():
+        axis, _, indices = part.partition(":")
+        if axis not in axes or not indices or not all(i.strip().isdigit() for i in indices.split(",")):
+            raise InputError(f"complete slices {text!r}: write auto, none or AXIS:LIST, as in k:10,20")
+        pairs += [(list(axes).index(axis), int(index)) for index in indices.split(",")]
+    return pairs

@@ -1,0 +1,91 @@
+"""Sessions on disk: label maps as the voxels that are labelled, heads as arrays; no pickle."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..files import replacing
+from ..geometry import Grid
+from ..images import LabelMap
+
+if TYPE_CHECKING:
+    from .session import Edit
+
+FORMAT = "SynthFoundation few-shot session 1"
+
+
+def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
+    """Write edits to an .npz file, whole or not at all.
+
+    Raises:
+        InputError: another file type, or the folder cannot be written to.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise InputError(f"cannot write {path.name}: a session is saved as .npz")
+    arrays: dict[str, np.ndarray] = {}
+    about = []
+    for number, edit in enumerate(edits):
+        flat = edit.labels.data.numpy().ravel()
+        where = np.flatnonzero(flat)
+        arrays |= {f"{number}.where": where, f"{number}.labels": flat[where].astype(np.uint16)}
+        arrays |= {f"{number}.head.{name}": value.numpy() for name, value in edit.head.items()}
+        names = {str(label): name for label, name in edit.labels.names.items()}
+        colors = {str(label): list(color) for label, color in edit.labels.colors.items()}
+        complete, background = [list(pair) for pair in edit.complete], edit.background
+        about.append({"complete": complete, "background": background, "names": names, "colors": colors})
+    header = json.dumps({"format": FORMAT, "grid": _plain(grid), "edits": about})
+    with replacing(path) as beside, open(beside, "wb") as file:
+        np.savez_compressed(file, header=np.array(header), **arrays)
+
+
+def load_session(path: str | Path, grid: Grid) -> list[dict[str, Any]]:
+    """The fields of the edits in a saved session.
+
+    Raises:
+        InputError: not a saved session, damaged, or of an image on another grid.
+    """
+    path = Path(path)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            if header.get("format") != FORMAT:
+                raise ValueError("another format")
+            if not grid.same_space(Grid(**header["grid"])):
+                raise InputError(f"{path.name} belongs to another image: the grids differ")
+            arrays = {name: file[name] for name in file.files if name != "header"}
+            return [_edit(number, about, arrays, grid) for number, about in enumerate(header["edits"])]
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, EOFError) as error:
+        raise InputError(f"{path.name} is not a saved session, or it is damaged; start a new one") from error
+
+
+def _plain(grid: Grid) -> dict[str, list[float]]:
+    names = ("size", "spacing", "origin", "direction")
+    return {name: list(getattr(grid, name)) for name in names}
+
+
+def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], grid: Grid) -> dict[str, Any]:
+    flat = np.zeros(grid.voxels, np.int32)
+    flat[arrays[f"{number}.where"]] = arrays[f"{number}.labels"]
+    labels = torch.from_numpy(flat.reshape(grid.shape))
+    names = {int(label): name for label, name in about["names"].items()}
+    colors = {int(label): tuple(color) for label, color in about["colors"].items()}
+    prefix = f"{number}.head."
+    head = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
+    complete = tuple((int(axis), int(index)) for axis, index in about["complete"])
+    return {
+        "labels": LabelMap(labels, grid, names, colors),
+        "complete": complete,
+        "background": about["background"],
+        "head": head,
+    }
