@@ -14,6 +14,7 @@ from .integrity import check_integrity, check_promise
 from .quiet import quiet
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd) or a folder with one DICOM series"
+_DICOM_SERIES = "0020|000e"
 MIN_SIZE = 4
 MAX_VOXELS = 1 << 30
 
@@ -90,6 +91,8 @@ def _check_header(path: Path, reader: sitk.ImageFileReader) -> None:
         raise InputError(
             f"{path.name} has {size} voxels; at most {MAX_VOXELS:,} are allowed: crop or resample it"
         )
+    if reader.GetSize()[2:] == (1,) and _DICOM_SERIES in reader.GetMetaDataKeys():
+        raise InputError(f"{path.name} is one DICOM slice; give the folder that holds its series")
     bits = re.search(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
     check_promise(path, voxels * int(bits[1]) // 8 if bits else 0)
     if min(reader.GetSpacing()) <= 0:

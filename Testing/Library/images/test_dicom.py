@@ -80,3 +80,9 @@ def test_a_damaged_or_odd_slice_is_refused(tmp_path):
     (tmp_path / "slice03.dcm").write_bytes(whole[: len(whole) - 200])
     with pytest.raises(InputError, match="DICOM"):
         read_image(tmp_path)
+
+
+def test_one_slice_of_a_series_points_to_its_folder(tmp_path):
+    write_series(tmp_path, straight())
+    with pytest.raises(InputError, match="give the folder"):
+        read_image(tmp_path / "slice00.dcm")
