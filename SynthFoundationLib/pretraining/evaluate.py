@@ -139,7 +139,7 @@ def evaluate_features(
         side: voxels of the synthetic pairs.
 
     Returns:
-        One row per pair and descriptor: `pair`, `features`, `within`, `median_mm`, `chance`.
+        One row per pair and descriptor: `pair`, `features`, `within`, `median_mm`, `local_mm`, `chance`.
 
     Raises:
         InputError: when neither pairs nor synthetic pairs are asked for, or scans are not aligned.

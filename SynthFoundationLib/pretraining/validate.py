@@ -35,7 +35,8 @@ def validate(config: PretrainConfig, net: nn.Module, device: torch.device) -> di
             )
         )
     return {
-        name: sum(f[name] for f in found) / max(1, len(found)) for name in ("within", "median_mm", "chance")
+        name: sum(f[name] for f in found) / max(1, len(found))
+        for name in ("within", "median_mm", "local_mm", "chance")
     }
 
 

@@ -51,10 +51,13 @@ def sample_texture(rng: random.Random) -> Parameters:
 def sample_contrast(rng: random.Random, detail: Parameters, shared: Parameters) -> Parameters:
     """How one view shows the labels: tables of mean, grain and texture strength, one entry per fine label."""
     tissues = max(detail["tissue_of"]) + 1
-    tones = [rng.uniform(0.05, 1.0) for _ in range(tissues)]
+    # One view in ten hardly tells its tissues apart, as vertebral parts in some MR contrasts.
+    span = log_uniform(rng, 0.02, 0.4) if chance(rng, 0.1) else 0.95
+    base = rng.uniform(0.05, 1.0 - span)
+    tones = [base + span * rng.random() for _ in range(tissues)]
     if chance(rng, 0.3):
         tones[rng.randrange(tissues)] = tones[rng.randrange(tissues)]
-    own, fine = rng.uniform(0.0, 0.2), rng.uniform(0.02, 0.15)
+    own, fine = rng.uniform(0.0, 0.2) * span, rng.uniform(0.02, 0.15) * span
     offset = [rng.gauss(0, own) for _ in detail["parent"]]
     mean = [
         tones[t] + offset[p] + (rng.gauss(0, fine) if k != p else 0.0)

@@ -23,7 +23,7 @@ from SynthFoundationLib.synthesis.draws import Parameters
 from SynthFoundationLib.synthesis.fields import Shape
 from SynthFoundationLib.synthesis.paint import paint, subdivide
 
-VERSION = 1
+VERSION = 2
 
 
 class Pair(NamedTuple):

@@ -61,7 +61,7 @@ def real(folder: Path) -> dict[str, list[dict[str, float]]]:
         inside = foreground(image)
         # Unlabelled tissue and air are two things: background is air, what is unlabelled counts as one label.
         apart = torch.where(inside, labels.long() + 1, 0)
-        row = {**label_statistics(labels), "background": 1 - float(inside.float().mean())}
+        row = {**label_statistics(apart), "background": 1 - float(inside.float().mean())}
         sets.setdefault(name, []).append({**row, **image_statistics(normalise(image)[0], apart)})
     return sets
 
@@ -74,7 +74,7 @@ def spread(rows: list[dict[str, float]], name: str) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--side", type=int, default=64)
+    parser.add_argument("--side", type=int, default=80)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sets = {f"synthetic ({options.samples} pairs, {options.side}³)": synthetic(options.samples, options.side)}

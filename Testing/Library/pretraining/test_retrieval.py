@@ -16,12 +16,15 @@ def test_a_volume_finds_itself_everywhere():
     found = retrieval(features, features, torch.ones(12, 12, 12, dtype=torch.bool), (2.0, 2.0, 2.0))
     assert found["within"] == 1.0
     assert found["median_mm"] == 0.0
+    assert found["local_mm"] == 0.0
 
 
 def test_unrelated_features_are_found_by_chance_alone():
     mask = torch.ones(12, 12, 12, dtype=torch.bool)
     found = retrieval(noise(0), noise(1), mask, (2.0, 2.0, 2.0))
     assert found["within"] == pytest.approx(found["chance"], abs=0.02)
+    # The mean distance to a random place of a ball is 3/4 of its radius, a little less at edges.
+    assert found["local_mm"] == pytest.approx(0.75 * 12, abs=0.8)
 
 
 @pytest.mark.parametrize(("shift", "within"), [(2, 1.0), (3, 0.0)])
