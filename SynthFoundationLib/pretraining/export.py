@@ -50,7 +50,7 @@ def export(checkpoint: str | Path, out: str | Path, calibration: int = 64) -> di
         calibration: batches of fresh pairs for the running statistics; 0 keeps those of the training.
 
     Returns:
-        `training` (the configuration), `step`, and `sha256` of the file, as the registry wants it.
+        `training` (settings and from which step on), `step`, and `sha256` of the file for the registry.
 
     Raises:
         InputError: for another suffix.
@@ -62,5 +62,5 @@ def export(checkpoint: str | Path, out: str | Path, calibration: int = 64) -> di
     network = load_network(folder)
     facts = checkpoint_facts(folder)
     calibrate(network, from_plain(facts["config"]), calibration)
-    told = {"training": json.dumps(facts["config"]), "step": str(facts["step"])}
+    told = {"training": json.dumps(facts["history"]), "step": str(facts["step"])}
     return {**told, "sha256": save_network(network.half(), target, told)}

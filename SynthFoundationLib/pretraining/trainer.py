@@ -24,6 +24,7 @@ from SynthFoundationLib.pretraining.data import stream
 from SynthFoundationLib.pretraining.journal import Journal
 from SynthFoundationLib.pretraining.model import ContrastiveModel
 from SynthFoundationLib.pretraining.validate import draw_pictures, validate
+from SynthFoundationLib.synthesis.engine import VERSION
 
 
 def rate_at(step: int, steps: int, config: OptimiserConfig) -> float:
@@ -64,6 +65,8 @@ class Trainer:
         model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # a quarter faster
         self.average = copy.deepcopy(model.net).requires_grad_(False).eval().to(fabric.device)
         self.step, self.skipped, self.best = 0, 0, -1.0
+        # Settings may change when a training is resumed; what was in force from which step on stays known.
+        self.history = [self._stage()]
         optimiser = torch.optim.AdamW(
             model.parameters(),
             lr=config.optimiser.rate,
@@ -78,10 +81,13 @@ class Trainer:
 
     def _resume(self, path: Path) -> None:
         tensors, optimiser, facts = load_checkpoint(path)
-        now = self.config.plain()
-        for part in ("network", "loss", "data"):
-            if facts["config"][part] != _json(now[part]):
-                raise InputError(f"{path.name} was trained with another [{part}]; use another output folder")
+        now, before = _json(self.config.plain()), facts["config"]
+        if before["network"] != now["network"] or before["loss"]["head_width"] != now["loss"]["head_width"]:
+            raise InputError(f"{path.name} was trained with another [network]; use another output folder")
+        self.history = facts["history"]
+        stage = self._stage(facts["step"])
+        if stage != {**self.history[-1], "from_step": facts["step"]}:
+            self.history.append(stage)
         split: dict[str, dict[str, Tensor]] = {"model": {}, "average": {}}
         for key, value in tensors.items():
             part, name = key.split(".", 1)
@@ -90,6 +96,9 @@ class Trainer:
         self.average.load_state_dict(split["average"])
         self.optimiser.load_state_dict(optimiser)
         self.step, self.skipped, self.best = facts["step"], facts["skipped"], facts["best"]
+
+    def _stage(self, step: int = 0) -> dict[str, Any]:
+        return {"from_step": step, "engine": VERSION, "config": _json(self.config.plain())}
 
     def save(self, name: str) -> None:
         """Write a checkpoint from the first process."""
@@ -101,6 +110,7 @@ class Trainer:
                 "skipped": self.skipped,
                 "best": self.best,
                 "config": _json(self.config.plain()),
+                "history": self.history,
                 "torch": torch.__version__,
             }
             save_checkpoint(self.folder, name, tensors, self.optimiser.state_dict(), facts)
@@ -202,7 +212,8 @@ class Trainer:
 
     def _keep_best(self) -> None:
         tensors = {f"average.{k}": v for k, v in self.average.state_dict().items()}
-        facts = {"step": self.step, "best": self.best, "config": _json(self.config.plain())}
+        config = _json(self.config.plain())
+        facts = {"step": self.step, "best": self.best, "config": config, "history": self.history}
         save_checkpoint(self.folder, "best", tensors, {}, facts)
 
 

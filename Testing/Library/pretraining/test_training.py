@@ -204,6 +204,17 @@ def test_an_old_run_is_neither_overwritten_nor_continued_with_another_network(tm
         pretrain(write(tmp_path, norm="instance"), tmp_path / "run", resume=True, device="cpu", quiet=True)
 
 
+def test_settings_that_change_on_resuming_are_remembered(tmp_path):
+    config = write(tmp_path, steps=4)
+    pretrain(config, tmp_path / "run", device="cpu", quiet=True)
+    config.write_text(config.read_text().replace("steps = 4", "steps = 6").replace("1e-3", "5e-4"))
+    pretrain(config, tmp_path / "run", resume=True, device="cpu", quiet=True)
+    _, _, facts = load_checkpoint(tmp_path / "run" / "step-0000006")
+    assert [stage["from_step"] for stage in facts["history"]] == [0, 4]
+    assert [stage["config"]["optimiser"]["rate"] for stage in facts["history"]] == [1e-3, 5e-4]
+    assert facts["history"][0]["engine"] >= 1
+
+
 def test_the_validation_pairs_are_never_trained_on():
     config = from_plain({"data": {"pairs": 3}, "run": {"seed": 5}})
     seeds = [s for k in (0, 1, 10**6) for s in batch_seeds(config, k)]
