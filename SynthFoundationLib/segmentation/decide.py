@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 SAMPLES = 200_000
+CHUNK = 16_384
 LEAST = 0.02  # probability below which a voxel never gets a label
 
 
@@ -28,7 +29,11 @@ def thresholds(probabilities: Tensor) -> Tensor:
 
 
 def decided(probabilities: Tensor) -> Tensor:
-    """Labels (N,) of voxels with probabilities (N, n): the one furthest above its threshold, or background."""
-    ratio = probabilities / thresholds(probabilities)
-    ratio[:, 0] = 1.0
-    return ratio.argmax(1)
+    """Labels (N,) of voxels with probabilities (N, n): furthest above its threshold, or background."""
+    limits = thresholds(probabilities)
+    result = torch.empty(len(probabilities), dtype=torch.int64)
+    for part, out in zip(probabilities.split(CHUNK), result.split(CHUNK), strict=True):
+        ratio = part.float() / limits
+        ratio[:, 0] = 1.0
+        torch.argmax(ratio, 1, out=out)
+    return result

@@ -18,25 +18,26 @@ TRUST = 0.5  # weight of appearance against shape: voxels are no independent wit
 FEATURE_NOISE = 0.3  # of a feature's spread
 ALONG, ACROSS = 0.5, 0.15  # how far positions are jittered, of the gap between labelled slices
 HOPELESS = -8.0  # log-odds of every structure below which a voxel is background without being looked at
+CHUNK = 16_384  # voxels at a time: they stay in the cache
 FAR = 8.0  # log-odds of background above which it teaches nothing about borders
 PULL, PULL_MM = 5.0, 4.0  # log-odds that a scribble adds to its surroundings, and how far
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What is known before a head is fitted, on the N voxels inside the body.
+    """What is known before a head is fitted, on the V = D·H·W work voxels.
 
     Attributes:
-        classes: (D, H, W) int64 on the work voxels, −1 not labelled.
-        prior: (N, n) log-odds by shape and scribbles.
-        candidates: (N,) bool, where some structure may be.
+        classes: (V,) int16, −1 not labelled.
+        prior: (V, n) float16, log-odds by shape and scribbles.
+        candidates: (N,) bool, which of the voxels inside the body may belong to a structure.
         gap_mm: typical distance between labelled slices per axis, 0 where none is.
     """
 
     classes: Tensor
     prior: Tensor
     candidates: Tensor
-    gap_mm: tuple[float, float, float]
+    gap_mm: tuple[float, ...]
 
 
 def collect(workspace: Workspace, seeds: Seeds) -> Evidence:
@@ -46,15 +47,14 @@ def collect(workspace: Workspace, seeds: Seeds) -> Evidence:
     planes: dict[int, list[int]] = {}
     for axis, index in seeds.complete:
         planes.setdefault(axis, []).append(frame.index(axis, index))
-    count = len(seeds.values)
-    prior = _shapes(workspace, work, planes, count)
-    _pull(prior, work, planes, frame.spacing)
-    rows = prior[:, workspace.inside].T.float()
-    candidates = (rows[:, 1:] > HOPELESS).any(1) if planes else torch.ones(len(rows), dtype=torch.bool)
-    gaps = tuple(
-        _gap(sorted(planes.get(axis, ())), frame.shape[axis]) * frame.spacing[axis] for axis in range(3)
-    )
-    return Evidence(torch.from_numpy(work.astype(np.int64)), rows, candidates, gaps)
+    prior = _shapes(workspace, work, planes, len(seeds.values))
+    prior = _pulled(prior, work, planes, frame.spacing).flatten(0, 2)
+    gaps = [_gap(sorted(planes.get(a, ())), frame.shape[a]) * frame.spacing[a] for a in range(3)]
+    possible = torch.ones(len(workspace.where), dtype=torch.bool)
+    if planes:
+        for where, out in zip(workspace.where.split(CHUNK), possible.split(CHUNK), strict=True):
+            out.copy_(prior[where, 1:].amax(1) > HOPELESS)
+    return Evidence(torch.from_numpy(work.ravel()), prior, possible, tuple(gaps))
 
 
 def _gap(indices: list[int], length: int) -> float:
@@ -64,43 +64,48 @@ def _gap(indices: list[int], length: int) -> float:
 
 
 def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int) -> Tensor:
-    """Log-odds (n, D, H, W) by shape; planes of several axes count by how sure they are."""
-    total = weights = None
+    """Log-odds (D, H, W, n) by shape; planes of several axes count by how sure they are."""
+    total: Tensor | None = None
+    weights = torch.zeros(*work.shape, 1)
     for axis, indices in planes.items():
         stack = np.moveaxis(work, axis, 0)
         odds, off = workspace.prior(axis).volume({z: stack[z] for z in indices}, count)
-        odds = odds.movedim(1, axis + 1)
         if len(planes) == 1:
             return odds
-        shape = [1, 1, 1]
-        shape[axis] = -1
-        weight = off.pow(-2).reshape(shape)
-        total = odds * weight if total is None else total + odds * weight
-        weights = weight if weights is None else weights + weight
-    return torch.zeros(count, *work.shape) if total is None else total / weights
+        weight = off.pow(-2).reshape([-1 if a == axis else 1 for a in range(4)])
+        total = odds * weight if total is None else total.add_(odds * weight)
+        weights = weights + weight
+    if total is None:
+        return torch.zeros(*work.shape, count, dtype=torch.float16)
+    return total.div_(weights).to(torch.float16)
 
 
-def _pull(prior: Tensor, work: np.ndarray, planes: dict[int, list[int]], spacing: tuple[float, ...]) -> None:
-    """Make the surroundings of scribbles likelier to have their label, in place."""
+def _pulled(prior: Tensor, work: np.ndarray, planes: dict[int, list[int]], spacing: tuple) -> Tensor:
+    """Log-odds with the surroundings of scribbles made likelier to have their label."""
     loose = work >= 0
     for axis, indices in planes.items():
         np.moveaxis(loose, axis, 0)[indices] = False
     if not loose.any():
-        return
+        return prior
+    prior = prior.clone()
     sigma = tuple(PULL_MM / s for s in spacing)
     line = 1 / (2 * np.pi * max(sigma) ** 2)  # what smoothing leaves of a line one voxel wide
     for label in np.unique(work[loose]):
         near = smoothed(torch.from_numpy(((work == label) & loose).astype(np.float32)), sigma)
-        prior[label] += PULL * near / (near + line)
+        prior[..., label] += PULL * near / (near + line)
+    return prior
 
 
 def training_set(workspace: Workspace, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """Rows (M, F) and labels (M,) to learn from: all labelled voxels but background far from everything."""
-    classes = evidence.classes[workspace.inside]
-    useful = (classes > 0) | ((classes == 0) & (evidence.prior[:, 0] < FAR))
-    if not (useful & (classes == 0)).any():
-        useful |= classes == 0
-    return workspace.rows[useful], classes[useful]
+    classes = evidence.classes[workspace.where]
+    labelled = (classes >= 0).nonzero().flatten()
+    near = evidence.prior[workspace.where[labelled], 0] < FAR
+    useful = (classes[labelled] > 0) | near
+    if not near.any():
+        useful[:] = True
+    chosen = labelled[useful]
+    return workspace.rows[chosen], classes[chosen].long()
 
 
 def prepare(head: Head, rows: Tensor) -> None:
@@ -121,6 +126,11 @@ def noise(workspace: Workspace, evidence: Evidence, head: Head) -> Tensor:
 
 def fused(workspace: Workspace, evidence: Evidence, head: Head) -> Scores:
     """Probabilities of the candidates."""
-    appearance = head.log_likelihoods(workspace.rows[evidence.candidates])
-    probabilities = appearance.mul_(TRUST).add_(evidence.prior[evidence.candidates]).softmax(1)
-    return Scores(probabilities, workspace.where[evidence.candidates], workspace.frame)
+    chosen = evidence.candidates.nonzero().flatten()
+    where = workspace.where[chosen]
+    answer = head.answers()
+    result = torch.empty(len(chosen), len(head.prior), dtype=torch.float16)
+    for rows, places, out in zip(chosen.split(CHUNK), where.split(CHUNK), result.split(CHUNK), strict=True):
+        log_odds = answer(workspace.rows[rows]).mul_(TRUST).add_(evidence.prior[places])
+        out.copy_(log_odds.softmax(1))
+    return Scores(result, where, workspace.frame)

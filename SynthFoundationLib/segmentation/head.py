@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -14,7 +15,6 @@ BATCH = 512
 RATE, DECAY = 0.03, 1e-3
 HIDE_INPUTS, HIDE_UNITS = 0.2, 0.1  # share of them that each training voxel does without
 BALANCE = 0.5  # 0 draws voxels as they come, 1 draws every label as often
-CHUNK = 8_192  # rows whose activations stay in the cache
 
 
 class Head:
@@ -77,16 +77,17 @@ class Head:
         return self.layers[-1](batch)
 
     @torch.no_grad()
-    def log_likelihoods(self, rows: Tensor) -> Tensor:
-        """Log-probability of each label for rows (N, F), the balance undone → (N, labels) float32."""
+    def answers(self, dtype: torch.dtype = torch.bfloat16) -> Callable[[Tensor], Tensor]:
+        """A function of rows (N, F) of `dtype`: log-probability of each label, the balance undone → (N, labels)."""
         first, last = self.layers[0], self.layers[-1]
         weights = [first.weight * self.scale, *(layer.weight for layer in self.layers[1:])]
         biases = [first.bias - weights[0] @ self.shift, *(layer.bias for layer in self.layers[1:-1])]
         biases.append(last.bias + self.prior)
-        pairs = [(w.to(rows.dtype), b.to(rows.dtype)) for w, b in zip(weights, biases, strict=True)]
-        result = torch.empty(len(rows), len(self.prior))
-        for part, out in zip(rows.split(CHUNK), result.split(CHUNK), strict=True):
+        pairs = [(w.detach().to(dtype), b.detach().to(dtype)) for w, b in zip(weights, biases, strict=True)]
+
+        def answer(rows: Tensor) -> Tensor:
             for weight, bias in pairs[:-1]:
-                part = F.linear(part, weight, bias).relu_()
-            out.copy_(F.linear(part, *pairs[-1]).float().log_softmax(1))
-        return result
+                rows = F.linear(rows, weight, bias).relu_()
+            return F.linear(rows, *pairs[-1]).float().log_softmax(1)
+
+        return answer

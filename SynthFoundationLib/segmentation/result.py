@@ -28,11 +28,11 @@ class Scores:
     frame: Frame
 
     def dense(self, values: Tensor, outside: float) -> Tensor:
-        """(M, …) values on the work voxels → (…, D, H, W) float32, `outside` elsewhere."""
-        columns = values[:, None] if values.ndim == 1 else values
-        volume = torch.full((columns.shape[1], int(np.prod(self.frame.shape))), outside)
-        volume[:, self.where] = columns.T.float()
-        return volume.reshape(-1, *self.frame.shape)
+        """(M, …) values on the work voxels → (D, H, W, …), `outside` elsewhere."""
+        rest = values.shape[1:]
+        volume = torch.full((self.frame.voxels, *rest), outside, dtype=values.dtype)
+        volume[self.where] = values
+        return volume.reshape(*self.frame.shape, *rest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ class Result:
         frame, scores = self.scores.frame, self.scores
         result = torch.zeros(len(self.values), *frame.grid.shape)
         result[0] = 1.0
-        work = scores.dense(scores.probabilities, 0.0)
+        work = scores.dense(scores.probabilities, 0.0).movedim(-1, 0).float()
         work[0] += work.sum(0) == 0
         for box, part in full_resolution(work, frame):
             result[(slice(None), *box)] = part
@@ -99,10 +99,10 @@ def _decide_fine(scores: Scores) -> tuple[Tensor, Tensor]:
     """Classes and confidence (D, H, W) where work voxels are image voxels."""
     frame = scores.frame
     chosen = decided(scores.probabilities)
-    sure = scores.probabilities.gather(1, chosen[:, None])[:, 0]
+    sure = scores.probabilities.gather(1, chosen[:, None])[:, 0].float()
     labels, confidence = torch.zeros(frame.grid.shape, dtype=torch.int32), torch.ones(frame.grid.shape)
-    labels[_box(frame)] = scores.dense(chosen, 0.0)[0].int()
-    confidence[_box(frame)] = scores.dense(sure, 1.0)[0]
+    labels[_box(frame)] = scores.dense(chosen.int(), 0)
+    confidence[_box(frame)] = scores.dense(sure, 1.0)
     return labels, confidence
 
 
@@ -111,7 +111,7 @@ def _decide_coarse(scores: Scores) -> tuple[Tensor, Tensor]:
     frame = scores.frame
     labels, confidence = torch.zeros(frame.grid.shape, dtype=torch.int32), torch.ones(frame.grid.shape)
     limit = thresholds(scores.probabilities)
-    work = scores.dense(scores.probabilities, 0.0)
+    work = scores.dense(scores.probabilities, 0.0).movedim(-1, 0)
     for box, part in full_resolution(work[1:], frame):
         ratio, best = (part / limit[1:, None, None, None]).max(0)
         chosen = torch.where(ratio >= 1, best + 1, 0)
@@ -129,7 +129,7 @@ def full_resolution(work: Tensor, frame: Frame) -> Iterator[tuple[tuple[slice, .
         rows = grow[0][first : first + SLAB]
         used = rows.any(0).nonzero().flatten()
         near = slice(int(used[0]), int(used[-1]) + 1)
-        part = along(work[:, near], rows[:, near], -3)
+        part = along(work[:, near].float().contiguous(), rows[:, near], -3)
         part = along(along(part, grow[1], -2), grow[2], -1)
         start = frame.start[0] + first
         yield (slice(start, start + len(rows)), *_box(frame)[1:]), part
@@ -138,15 +138,13 @@ def full_resolution(work: Tensor, frame: Frame) -> Iterator[tuple[tuple[slice, .
 def _next_slice(scores: Scores, seeds: Seeds) -> Slice | None:
     """The unlabelled slice with most doubt around it, along the axes that have labelled slices."""
     frame = scores.frame
-    doubt = 1 - scores.probabilities.amax(1)
-    structure = (1 - scores.probabilities[:, 0]).sum()
-    if not len(doubt) or doubt.sum() < SURE * structure:
+    doubt = scores.dense(1 - scores.probabilities.amax(1).float(), 0.0)
+    structure = (1 - scores.probabilities[:, 0].float()).sum()
+    if doubt.sum() <= SURE * structure:
         return None
-    spots = np.unravel_index(scores.where.numpy(), frame.shape)
     best: tuple[float, Slice | None] = (0.0, None)
     for axis in sorted({axis for axis, _ in seeds.complete}) or [0]:
-        length = frame.shape[axis]
-        totals = np.bincount(spots[axis], doubt.numpy(), minlength=length)
+        totals = doubt.sum(tuple({0, 1, 2} - {axis})).numpy()
         totals = np.convolve(np.pad(totals, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
         totals[[frame.index(axis, index) for a, index in seeds.complete if a == axis]] = 0
         if totals.max() > best[0]:

@@ -49,7 +49,8 @@ def read_seeds(
     Raises:
         InputError: nothing is labelled, only background is, or a slice lies outside the volume.
     """
-    values = [int(v) for v in np.unique(labels) if v != 0 and v != background]
+    used = np.flatnonzero(np.bincount(labels.ravel()))
+    values = [int(v) for v in used if v != 0 and v != background]
     if not values:
         given = "only background" if background is not None and (labels == background).any() else "empty"
         raise InputError(f"the seeds are {given}: label at least one voxel of a structure")

@@ -84,7 +84,7 @@ class FewShotSession:
         Args:
             seeds: label map, 0 = not labelled; one on another grid is resampled.
             complete_slices: pairs (array axis of (D, H, W), index) of slices whose empty voxels are
-                background; "none"; or "auto", which finds them where no background is labelled and reports them.
+                background; "none"; or "auto": found where no background is labelled, and reported.
             background: the label in the seeds that stands for background; it becomes 0 in the result.
 
         Raises:

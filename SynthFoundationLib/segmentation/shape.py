@@ -18,17 +18,22 @@ from .tracking import Tracks, warped
 
 DRIFT = 0.3  # how much less certain a border becomes, mm per mm from the labelled slice
 IMPOSSIBLE = -12.0  # log-odds of a label that no labelled slice nearby has
+CHUNK = 4_000_000  # values computed at a time
 ROUND = 0.75  # a structure seen in one slice only reaches this many diameters beyond it
 
 
 @dataclass
 class LabelledSlice:
-    """One completely labelled slice: signed distances (n, H, W) in mm, inside positive."""
+    """One completely labelled slice: signed distances (n, H, W) in mm, inside positive.
+
+    `present` are the labels with a border in the slice; a slice of one label has none, and is `only` that.
+    """
 
     index: int
     distances: Tensor
     present: np.ndarray
     digest: bytes
+    only: int | None = None
 
     @classmethod
     def of(cls, index: int, labels: np.ndarray, count: int, spacing: tuple[float, float]) -> LabelledSlice:
@@ -41,7 +46,8 @@ class LabelledSlice:
             distances[label] = distance_transform_edt(inside, spacing)
             distances[label] -= distance_transform_edt(~inside, spacing)
         present = np.isfinite(distances[:, 0, 0])
-        return cls(index, torch.from_numpy(np.nan_to_num(distances)), present, digest(labels))
+        only = None if present.any() else int(labels.flat[0])
+        return cls(index, torch.from_numpy(np.nan_to_num(distances)), present, digest(labels), only)
 
     def reach(self, spacing: tuple[float, float]) -> float:
         """How far the structures of this slice may go on where no other slice says, mm."""
@@ -57,37 +63,41 @@ def digest(labels: np.ndarray) -> bytes:
 class ShapePrior:
     """Log-odds of every label in the slices along one axis; a change recomputes only the slabs beside it."""
 
-    def __init__(self, tracks: Tracks, depth: int, spacing: tuple[float, float, float]) -> None:
-        """Take the tracks of `depth` slices and the spacing in mm, the stack axis first."""
-        self.tracks, self.depth, self.spacing = tracks, depth, spacing
+    def __init__(
+        self, tracks: Tracks, axis: int, shape: tuple[int, ...], spacing: tuple[float, ...]
+    ) -> None:
+        """Take the tracks along an array axis of a volume of that shape and spacing in mm, (D, H, W)."""
+        order = (axis, *(a for a in range(3) if a != axis))
+        self.tracks, self.axis, self.shape = tracks, axis, shape
+        self.depth, self.spacing = shape[axis], tuple(spacing[a] for a in order)
         self._measured: dict[tuple, LabelledSlice] = {}
-        self._slabs: dict[tuple, Tensor] = {}
+        self._odds = torch.empty(0)
+        self._filled: dict[int, tuple] = {}
 
     def volume(self, slices: dict[int, np.ndarray], count: int) -> tuple[Tensor, Tensor]:
-        """Log-odds (count, D, H, W) float16 and the uncertainty of borders (D,) in mm.
+        """Log-odds (D, H, W, count) float16, overwritten by the next call, and uncertainty along the axis in mm.
 
         Args:
-            slices: slice index → labels (H, W) in 0 … count-1.
+            slices: slice index → labels in 0 … count-1, the other two axes in their order.
             count: number of labels, the background among them.
         """
         labelled = self._measure(slices, count)
-        result = torch.empty(count, self.depth, *self.tracks.shape, dtype=torch.float16)
-        slabs = {}
+        if self._odds.shape[-1:] != (count,):
+            self._odds, self._filled = torch.empty(*self.shape, count, dtype=torch.float16), {}
+        stack = self._odds.movedim(self.axis, 0)
+        filled = {}
         for before, after in zip([None, *labelled], [*labelled, None], strict=True):
-            key = (*((s.index, s.digest) if s else None for s in (before, after)), count)
             start = before.index + 1 if before else 0
             stop = after.index if after else self.depth
-            if stop > start:
-                end_gap = self._end_gap(labelled, before or after) if not (before and after) else 0.0
-                key += (end_gap,)
-                slabs[key] = self._slabs[key] if key in self._slabs else self._slab(before, after, end_gap)
-                result[:, start:stop] = slabs[key]
+            end_gap = 0.0 if before and after else self._end_gap(labelled, before or after)
+            key = (before and before.digest, stop, after and after.digest, end_gap)
+            if stop > start and self._filled.get(start) != key:
+                self._fill(stack[start:stop], before, after, end_gap)
+            filled[start] = key
         for one in labelled:
-            odds = one.distances[None] * self._sureness(torch.zeros(1))
-            odds[:, torch.from_numpy(~one.present)] = IMPOSSIBLE
-            result[:, one.index] = _stored(odds)[:, 0]
-        self._slabs = slabs
-        return result, self.uncertainty([s.index for s in labelled])
+            stack[one.index] = self._certain(one)
+        self._filled = filled
+        return self._odds, self.uncertainty([s.index for s in labelled])
 
     def uncertainty(self, labelled: list[int]) -> Tensor:
         """How far off borders may be in each slice (D,), mm."""
@@ -109,61 +119,86 @@ class ShapePrior:
         neighbour = labelled[1] if end is labelled[0] else labelled[-2]
         return abs(neighbour.index - end.index) * self.spacing[0] / 2
 
-    def _slab(self, before: LabelledSlice | None, after: LabelledSlice | None, end_gap: float) -> Tensor:
-        """Log-odds of the slices between two labelled ones, or between one and the end of the volume."""
+    def _certain(self, one: LabelledSlice) -> Tensor:
+        """Log-odds (H, W, L) in a labelled slice itself."""
+        odds = one.distances * self._sureness(torch.zeros(1))[0]
+        odds[torch.from_numpy(~one.present)] = IMPOSSIBLE
+        if one.only is not None:
+            odds[one.only] = -IMPOSSIBLE
+        return odds.clamp_(IMPOSSIBLE, -IMPOSSIBLE).movedim(0, -1)
+
+    def _fill(
+        self, target: Tensor, before: LabelledSlice | None, after: LabelledSlice | None, end_gap: float
+    ) -> None:
+        """Write log-odds (n, H, W, L) of the slices between two labelled ones, or beyond the last."""
         start = before.index if before else -1
         stop = after.index if after else self.depth
         spots = torch.arange(start + 1, stop)
         sides = []
         if before:
-            sides.append((before, self.tracks.chain(start, stop), (spots - start) * self.spacing[0]))
+            sides.append(_Side(before, self.tracks.chain(start, stop), (spots - start) * self.spacing[0]))
         if after:
-            sides.append((after, self.tracks.chain(stop, start).flip(0), (stop - spots) * self.spacing[0]))
+            chain = self.tracks.chain(stop, start).flip(0)
+            sides.append(_Side(after, chain, (stop - spots) * self.spacing[0]))
         gap = (stop - start) * self.spacing[0] / 2 if before and after else end_gap
-        carried = [self._carried(side, chain) for side, chain, _ in sides]
-        both = (
-            sides[0][0].present & sides[-1][0].present
-            if len(sides) == 2
-            else np.zeros_like(sides[0][0].present)
-        )
-        blend = (sides[0][2] / (sides[0][2] + sides[-1][2]))[:, None, None, None]
-        blended = torch.lerp(carried[0], carried[-1], blend)
-        sure = self._sureness(torch.stack([distance for _, _, distance in sides]).amin(0))
-        odds = blended * sure
-        odds[:, ~torch.from_numpy(both)] = IMPOSSIBLE
-        for (side, _, distance), values in zip(sides, carried, strict=True):
-            for label in np.flatnonzero(side.present & ~both):
-                odds[:, label] = _and(values[:, label] * sure[:, 0], _ends(distance / gap)[:, None, None])
-        lone = np.any([side.present for side, _, _ in sides], axis=0) & ~both
-        lone[0] = False
-        if lone.any():
-            beside = -odds[:, torch.from_numpy(lone)].amax(1)
-            odds[:, 0] = torch.minimum(odds[:, 0], beside) if both[0] else beside
-        elif not both[0]:
-            odds[:, 0] = -IMPOSSIBLE
-        return _stored(odds)
+        known = np.any([side.slice.present for side in sides], axis=0)
+        known[0] = True
+        labels = torch.from_numpy(np.flatnonzero(known))
+        target[:] = IMPOSSIBLE
+        rows = max(1, CHUNK // (len(labels) * target[0, ..., 0].numel()))
+        for first in range(0, len(spots), rows):
+            part = slice(first, first + rows)
+            odds = self._between([side.cut(part) for side in sides], labels, gap)
+            odds = odds.clamp_(IMPOSSIBLE, -IMPOSSIBLE).to(torch.float16).movedim(1, -1)
+            if len(labels) == target.shape[-1]:
+                target[part] = odds
+            else:
+                target[part, ..., labels] = odds
 
-    def _carried(self, side: LabelledSlice, chain: Tensor) -> Tensor:
-        """Signed distances of a labelled slice at every slice of a chain → (n, L, H, W)."""
-        return warped(side.distances.expand(len(chain), -1, -1, -1), chain)
+    def _between(self, sides: list[_Side], labels: Tensor, gap: float) -> Tensor:
+        """Log-odds (n, L, H, W) of `labels`, the first of them background, in slices seen from `sides`."""
+        present = [torch.from_numpy(side.slice.present)[labels] for side in sides]
+        both = present[0] & present[-1] if len(sides) == 2 else torch.zeros_like(present[0])
+        carried = [side.carried(labels) for side in sides]
+        blend = sides[0].away / (sides[0].away + sides[-1].away)
+        odds = torch.lerp(carried[0], carried[-1], blend[:, None, None, None])
+        odds *= self._sureness(torch.stack([side.away for side in sides]).amin(0))
+        lone = []
+        for side, here, values in zip(sides, present, carried, strict=True):
+            for label in (here & ~both).nonzero().flatten().tolist():
+                ends = _ends(side.away / gap)[:, None, None]
+                odds[:, label] = _and(values[:, label] * self._sureness(side.away)[:, 0], ends)
+                lone += [label] if label else []
+        beside = -odds[:, lone].amax(1) if lone else torch.full_like(odds[:, 0], -IMPOSSIBLE)
+        odds[:, 0] = torch.minimum(odds[:, 0], beside) if both[0] else beside
+        return odds
 
     def _sureness(self, away: Tensor) -> Tensor:
         """Log-odds per mm of signed distance in slices `away` mm from a labelled one → (n, 1, 1, 1)."""
         return (1 / (min(self.spacing) + DRIFT * away))[:, None, None, None]
 
 
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """A labelled slice seen from slices beside it: where their pixels are in it, and how far it is, mm."""
+
+    slice: LabelledSlice
+    chain: Tensor
+    away: Tensor
+
+    def cut(self, part: slice) -> _Side:
+        return _Side(self.slice, self.chain[part], self.away[part])
+
+    def carried(self, labels: Tensor) -> Tensor:
+        """Its signed distances of some labels at the other slices → (n, L, H, W)."""
+        return warped(self.slice.distances[labels].expand(len(self.chain), -1, -1, -1), self.chain)
+
+
 def _ends(share: Tensor) -> Tensor:
     """Log-odds that a structure goes on, at a share of the way at which it is as likely to have ended."""
-    going_on = (1 - share / 2).clamp(1e-5, 1 - 1e-5)
-    return going_on.logit()
+    return (1 - share / 2).clamp(1e-5, 1 - 1e-5).logit()
 
 
 def _and(one: Tensor, other: Tensor) -> Tensor:
     """Log-odds of two independent things both being true."""
-    both = one.sigmoid() * other.sigmoid()
-    return both.clamp(1e-6, 1 - 1e-6).logit()
-
-
-def _stored(odds: Tensor) -> Tensor:
-    """(n, L, H, W) as (L, n, H, W) float16 within the range of log-odds."""
-    return odds.clamp(IMPOSSIBLE, -IMPOSSIBLE).transpose(0, 1).to(torch.float16)
+    return (one.sigmoid() * other.sigmoid()).clamp(1e-6, 1 - 1e-6).logit()

@@ -127,9 +127,6 @@ class Workspace:
     def prior(self, axis: int) -> ShapePrior:
         """Shape interpolation along an array axis; the first call tracks the structures."""
         if axis not in self._priors:
-            spacing = self.frame.spacing
-            others = [a for a in range(3) if a != axis]
             tracks = Tracks(self.volume.movedim(axis + 1, 0).contiguous())
-            order = (spacing[axis], *(spacing[a] for a in others))
-            self._priors[axis] = ShapePrior(tracks, self.frame.shape[axis], order)
+            self._priors[axis] = ShapePrior(tracks, axis, self.frame.shape, self.frame.spacing)
         return self._priors[axis]
