@@ -25,10 +25,14 @@ _NIFTI_1 = "40x8h14x2h2x8ff"  # dim, datatype, bitpix, pixdim, vox_offset
 _NIFTI_2 = "12x2h8q24x8dq"  # datatype, bitpix, dim, pixdim, vox_offset
 _FLOATS = {16: "f4", 64: "f8"}
 _RAW_ENCODING = re.compile(rb"^encoding:\s*raw\s*$", re.MULTILINE)
-_META_LOCAL = re.compile(rb"ElementDataFile\s*=\s*LOCAL\s*?\n")
+_META_END = re.compile(
+    rb"^ElementDataFile[ \t]*=[ \t]*(LOCAL[ \t]*\r?\n|(?!LOCAL)[^\n]+(\n|\Z))", re.MULTILINE
+)
 _META_COMPRESSED = re.compile(rb"^CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
 _NRRD_COMPRESSED = re.compile(rb"^encoding:\s*(gzip|gz)\s*$", re.MULTILINE)
-_NRRD_END = re.compile(rb"\r?\n\r?\n")
+_NRRD_END = re.compile(rb"\r?\n\r?\n|\Z")
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+_LONGEST_LINE = 32_000
 _LONGEST_HEADER = 1 << 20
 _LARGEST_OFFSET = 1 << 40
 _BEST_COMPRESSION = 1100  # deflate cannot do better than 1032:1
@@ -58,10 +62,10 @@ def check_integrity(path: Path) -> None:
     try:
         if name.endswith((".nii", ".nii.gz")):
             _check_nifti(path)
-        elif name.endswith(".mha"):
-            _check_compressed(path, _META_LOCAL, _META_COMPRESSED)
-        elif name.endswith(".nrrd"):
-            _check_compressed(path, _NRRD_END, _NRRD_COMPRESSED)
+        elif name.endswith((".mha", ".mhd")):
+            _check_text_format(path, _META_END, _META_COMPRESSED)
+        elif name.endswith((".nrrd", ".nhdr")):
+            _check_text_format(path, _NRRD_END, _NRRD_COMPRESSED)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path) from error
 
@@ -134,15 +138,23 @@ def _nifti_header(head: bytes) -> _NiftiHeader | None:
     return None
 
 
-def _check_compressed(path: Path, end: re.Pattern[bytes], compressed: re.Pattern[bytes]) -> None:
-    """Inflate what follows a text header, in pieces, to see that it is whole."""
+def _check_text_format(path: Path, end: re.Pattern[bytes], compressed: re.Pattern[bytes]) -> None:
+    """See that the header is lines of text, which ITK takes on trust, and that compressed data are whole."""
     head = _head(path)
     header = end.search(head)
-    if not header or not compressed.search(head[: header.start()]):
-        return
+    if not header:
+        raise _damaged(path)
+    lines = head[: header.end()].splitlines()
+    if any(len(line) > _LONGEST_LINE or _NO_TEXT.search(line) for line in lines):
+        raise _damaged(path)
+    if compressed.search(head[: header.end()]) and header.end() < path.stat().st_size:
+        _inflate(path, header.end())
+
+
+def _inflate(path: Path, start: int) -> None:
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # zlib or gzip, as the data say
     with path.open("rb") as file:
-        file.seek(header.end())
+        file.seek(start)
         for chunk in iter(lambda: file.read(_CHUNK), b""):
             while chunk and not inflate.eof:
                 inflate.decompress(chunk, _CHUNK)
@@ -158,7 +170,7 @@ def _head(path: Path, count: int = _LONGEST_HEADER) -> bytes:
 
 def _damaged(path: Path) -> InputError:
     return InputError(
-        f"{path.name} is damaged: its compressed data cannot be read to the end; copy or export it again"
+        f"{path.name} is damaged: its header or its compressed data cannot be read; copy or export it again"
     )
 
 

@@ -41,6 +41,13 @@ def mutated(content, rng):
     return bytes(changed)
 
 
+def outcome(reader, path):
+    try:
+        return reader(path), ""
+    except InputError as refusal:
+        return None, str(refusal)
+
+
 @pytest.mark.parametrize("count", [160, pytest.param(4000, marks=pytest.mark.slow)])
 def test_no_mutated_file_crashes_a_reader(originals, tmp_path, count):
     rng, read = random.Random(count), 0
@@ -49,11 +56,10 @@ def test_no_mutated_file_crashes_a_reader(originals, tmp_path, count):
         path = tmp_path / f"scan.{suffix}"
         path.write_bytes(mutated(content, rng))
         for reader in (read_image, read_labels):
-            try:
-                volume = reader(path)
-            except InputError as refusal:
-                assert "\n" not in str(refusal)
-                assert str(tmp_path) not in str(refusal)
+            volume, refusal = outcome(reader, path)
+            if volume is None:
+                assert "\n" not in refusal
+                assert str(tmp_path) not in refusal
             else:
                 assert np.isfinite(volume.data.numpy()).all()
                 read += 1
