@@ -14,6 +14,7 @@ from .integrity import check_integrity, check_promise
 from .quiet import quiet
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd) or a folder with one DICOM series"
+_SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
 _DICOM_SERIES = "0020|000e"
 MIN_SIZE = 4
 MAX_VOXELS = 1 << 30
@@ -39,6 +40,8 @@ def read_volume(path: str | Path, *, components: bool = False) -> sitk.Image:
         return image
     if path.stat().st_size == 0:
         raise InputError(f"{path.name} is empty (0 bytes); copy or export it again")
+    if not path.name.lower().endswith(_SUFFIXES) and not _is_dicom(path):
+        raise InputError(f"{path.name} is not an image that can be read; allowed are {FORMATS}")
     try:
         check_integrity(path)
         with quiet():
@@ -80,6 +83,14 @@ def check_volume(image: sitk.Image, what: str, *, components: bool = False) -> N
         Grid.from_sitk(image)
     except InputError as error:
         raise InputError(f"{what}: {error}") from error
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be opened: {error.strerror}") from error
 
 
 def _check_header(path: Path, reader: sitk.ImageFileReader) -> None:

@@ -96,7 +96,9 @@ def test_damaged_compression_is_refused(tmp_path, suffix):
         read_image(path)
 
 
-@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha", "scan.dcm"])
+@pytest.mark.parametrize(
+    "name", ["scan.nii", "scan.nii.gz", "scan.nrrd", "scan.mha", "scan.dcm", "scan.txt", "scan"]
+)
 @pytest.mark.parametrize(
     "content", [b"", b"Dear colleague,\n" * 50, gzip.compress(b"Dear colleague,\n" * 50)]
 )
