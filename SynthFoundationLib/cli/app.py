@@ -18,6 +18,7 @@ from .export_weights import export_weights
 from .features import features
 from .pretrain import pretrain
 from .register import register
+from .segment import segment
 from .synthesize import synthesize
 
 _EVERYWHERE = ("-v", "--verbose", "--debug", "--version")
@@ -33,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _VERBS = {
-    None: (register, apply, features, demo, doctor),
+    None: (register, apply, segment, features, demo, doctor),
     "Pretraining": (pretrain, synthesize, evaluate_features, export_weights),
 }
 for panel, verbs in _VERBS.items():

@@ -1,0 +1,63 @@
+"""`segment` on a ball of which three slices are labelled."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from typer.testing import CliRunner
+
+from SynthFoundationLib.cli.app import app
+from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.images import Image, LabelMap, read_labels, write_image, write_labels
+
+GRID = Grid((24, 22, 20), (1.0, 1.0, 1.2))
+
+
+@pytest.fixture
+def case(tmp_path):
+    """An image with a bright ball, and seeds that label the ball on three slices."""
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in GRID.shape], indexing="ij")
+    ball = torch.from_numpy(x**2 + y**2 + z**2 < 0.5)
+    noise = torch.randn(GRID.shape, generator=torch.Generator().manual_seed(0))
+    write_image(Image(ball * 100.0 + 5 * noise + 50, GRID), tmp_path / "scan.nii.gz")
+    seeds = torch.zeros(GRID.shape, dtype=torch.int32)
+    for index in (6, 10, 14):
+        seeds[index] = ball[index] * 3
+    write_labels(LabelMap(seeds, GRID, {3: "ball"}), tmp_path / "seeds.seg.nrrd")
+    return tmp_path, ball.numpy()
+
+
+def segment(*arguments):
+    return CliRunner().invoke(app, ["segment", *map(str, arguments)])
+
+
+def test_a_ball_is_found_from_three_slices_with_its_name_and_how_sure(case):
+    folder, ball = case
+    result = segment(
+        folder / "scan.nii.gz", folder / "seeds.seg.nrrd", "-o", folder / "out.seg.nrrd",
+        "--confidence", folder / "sure.nii.gz", "--probabilities", folder / "each.nrrd", "--features", "none",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    labels = read_labels(folder / "out.seg.nrrd")
+    found = labels.data.numpy() == 3
+    assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.85
+    assert labels.names == {3: "ball"}
+    assert sitk.ReadImage(str(folder / "sure.nii.gz")).GetSize() == GRID.size
+    assert sitk.ReadImage(str(folder / "each.nrrd")).GetNumberOfComponentsPerPixel() == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["seeds.seg.nrrd"], "at least one image"),
+        (["scan.nii.gz", "scan.nii.gz"], "whole numbers"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--complete-slices", "k"], "complete slices"),
+    ],
+)
+def test_what_cannot_be_segmented_is_one_line(case, monkeypatch, arguments, message):
+    monkeypatch.chdir(case[0])
+    result = segment(*arguments, "-o", "out.nii.gz")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert not (case[0] / "out.nii.gz").exists()
