@@ -51,10 +51,10 @@ def draw(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def neighbours(place: Tensor, shape: tuple[int, int, int], count: int, generator: torch.Generator) -> Tensor:
-    """Random places 2 to 6 voxels away, clamped to the grid: (N, 3) to (N, count, 3)."""
+    """Random places 1 to 5 voxels away, clamped to the grid: (N, 3) to (N, count, 3)."""
     device = place.device
     direction = torch.randn((len(place), count, 3), generator=generator, device=device)
-    distance = 2 + 4 * torch.rand((len(place), count, 1), generator=generator, device=device)
+    distance = 1 + 4 * torch.rand((len(place), count, 1), generator=generator, device=device)
     step = (direction / direction.norm(dim=2, keepdim=True).clamp(min=1e-6) * distance).round().long()
     top = torch.tensor(shape, device=device) - 1
     return torch.minimum((place[:, None] + step).clamp(min=0), top)

@@ -36,12 +36,12 @@ class LossConfig:
     head_width: int = 256
     label_weight: float = 1.0
     place_weight: float = 1.0
-    place_temperature: float = 0.1
+    place_temperature: float = 0.07
     place_anchors: int = 512
     """Voxels per pair in the place loss."""
-    place_neighbours: int = 8
+    place_neighbours: int = 24
     """Negatives close to each voxel of the place loss."""
-    place_radius: float = 1.5
+    place_radius: float = 1.2
     """Voxels of the feature grid within which a neighbour is neither positive nor negative."""
     border: float = 3.0
     """How much likelier a voxel at a label border is drawn."""

@@ -85,6 +85,7 @@ class Trainer:
         if before["network"] != now["network"] or before["loss"]["head_width"] != now["loss"]["head_width"]:
             raise InputError(f"{path.name} was trained with another [network]; use another output folder")
         self.history = facts["history"]
+        last_engine = self.history[-1]["engine"]
         stage = self._stage(facts["step"])
         if stage != {**self.history[-1], "from_step": facts["step"]}:
             self.history.append(stage)
@@ -95,7 +96,9 @@ class Trainer:
         self.raw.load_state_dict(split["model"])
         self.average.load_state_dict(split["average"])
         self.optimiser.load_state_dict(optimiser)
-        self.step, self.skipped, self.best = facts["step"], facts["skipped"], facts["best"]
+        self.step, self.skipped = facts["step"], facts["skipped"]
+        # Another version of the engine draws other validation pairs: older scores do not compare.
+        self.best = facts["best"] if self.history[-1]["engine"] == last_engine else -1.0
 
     def _stage(self, step: int = 0) -> dict[str, Any]:
         return {"from_step": step, "engine": VERSION, "config": _json(self.config.plain())}
