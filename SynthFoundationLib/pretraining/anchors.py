@@ -55,9 +55,21 @@ def neighbours(place: Tensor, shape: tuple[int, int, int], count: int, generator
     device = place.device
     direction = torch.randn((len(place), count, 3), generator=generator, device=device)
     distance = 1 + 4 * torch.rand((len(place), count, 1), generator=generator, device=device)
-    step = (direction / direction.norm(dim=2, keepdim=True).clamp(min=1e-6) * distance).round().long()
-    top = torch.tensor(shape, device=device) - 1
-    return torch.minimum((place[:, None] + step).clamp(min=0), top)
+    step = direction / direction.norm(dim=2, keepdim=True).clamp(min=1e-6) * distance
+    top = torch.tensor(shape, device=device, dtype=torch.float32) - 1
+    return torch.minimum((place[:, None].float() + step).clamp(min=0), top)
+
+
+def follow(place: Tensor, affine: Tensor, step: int) -> Tensor:
+    """Where feature voxels (N, 3) of the first window lie in the second, both `step` input voxels wide."""
+    voxel = place.float() * step + (step - 1) / 2
+    return (voxel @ affine[:, :3].T + affine[:, 3] - (step - 1) / 2) / step
+
+
+def inside(place: Tensor, shape: tuple[int, int, int]) -> Tensor:
+    """Whether positions (N, 3) lie within the grid's voxel centres."""
+    top = torch.tensor(shape, device=place.device) - 1
+    return ((place >= 0) & (place <= top)).all(1)
 
 
 def unravel(index: Tensor, shape: tuple[int, int, int]) -> Tensor:

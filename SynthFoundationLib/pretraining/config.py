@@ -15,7 +15,9 @@ class DataConfig:
     """What a step sees."""
 
     side: int = 128
-    """Voxels along each axis of a pair."""
+    """Voxels along each axis of a view."""
+    margin: int = 32
+    """Voxels by which the rendered pair is larger: room for two different windows on it; even."""
     pairs: int = 1
     """Pairs contrasted with each other; their labels are distinct."""
     accumulate: int = 1
@@ -121,6 +123,8 @@ def from_plain(tables: dict[str, Any]) -> PretrainConfig:
         raise InputError(
             f"side {config.data.side}: this network needs a multiple of {stride}, at least {2 * stride}"
         )
+    if config.data.margin < 0 or config.data.margin % 2:
+        raise InputError(f"margin {config.data.margin}: an even number of voxels, at least 0, is needed")
     return config
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from SynthFoundationLib.pretraining.config import PretrainConfig
+from SynthFoundationLib.pretraining.windows import Windows, look, sample_window
 from SynthFoundationLib.synthesis import render_batch, sample
 
 # Seeds of validation pairs start here; training never gets that far.
@@ -23,20 +23,21 @@ def batch_seeds(config: PretrainConfig, index: int) -> list[int]:
 
 
 def make_batch(
-    config: PretrainConfig, seeds: list[int], device: torch.device | str = "cpu"
-) -> tuple[Tensor, Tensor]:
-    """Render pairs: views (2 B, 1, D, H, W) with all first views first, labels (B, D, H, W)."""
-    shape = (config.data.side,) * 3
+    config: PretrainConfig, seeds: list[int], device: torch.device | str = "cpu", turn: float = 1.0
+) -> Windows:
+    """Render pairs and look at each through two windows; `turn` 0 shifts the second without rotating it."""
+    whole = config.data.side + config.data.margin
     templates: dict[str, Any] | None = None
     if config.data.templates:
         from SynthFoundationLib.synthesis.templates import open_templates
 
         templates = open_templates(config.data.templates)
-    batch = render_batch([sample(seed, shape, templates) for seed in seeds], device)
-    return torch.cat((batch.view1, batch.view2)), batch.labels
+    pair = render_batch([sample(seed, (whole,) * 3, templates) for seed in seeds], device)
+    windows = [sample_window(seed, whole, config.data.side, turn) for seed in seeds]
+    return look(pair.view1, pair.view2, pair.labels, windows, config.data.side)
 
 
-class Batches(Dataset[tuple[Tensor, Tensor]]):
+class Batches(Dataset[Windows]):
     """Batches by number, from `start` on, every `stride`-th."""
 
     def __init__(self, config: PretrainConfig, numbers: range) -> None:
@@ -45,13 +46,13 @@ class Batches(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, k: int) -> Windows:
         return make_batch(self.config, batch_seeds(self.config, self.numbers[k]))
 
 
 def stream(
     config: PretrainConfig, step: int, rank: int, world: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Iterator[Windows]:
     """Batches of this process from a step on, rendered ahead by worker processes or here on the device."""
     per_step = config.data.accumulate * world
     numbers = range(step * per_step + rank, config.run.steps * per_step, world)
@@ -67,5 +68,5 @@ def stream(
         multiprocessing_context="spawn",
         pin_memory=device.type == "cuda",
     )
-    for views, labels in loader:
-        yield views.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+    for batch in loader:
+        yield Windows(*(part.to(device, non_blocking=True) for part in batch))

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool3d
+from torch.nn.functional import avg_pool3d, pad
 
 from SynthFoundationLib.errors import InputError, WeightsError
 from SynthFoundationLib.features.mind import mind_ssc
@@ -79,10 +79,22 @@ def compare(
     first: Tensor, second: Tensor, where: Tensor, spacing: float, network: UNet | None, queries: int = 4096
 ) -> dict[str, dict[str, float]]:
     """Retrieval of every descriptor for aligned volumes in [0, 1], (D, H, W), sides multiples of a stride."""
+    # The same place lies at another index in each volume: a network that encodes its position in the window,
+    # as padding allows, finds nothing this way.
+    stride = network.config.stride if network else 16
+    ahead, behind = (0, stride) * 3, (stride, 0) * 3
     inside = avg_pool3d(where[None, None].float(), 2)[0, 0] >= 0.5
+    kept = tuple(slice(0, n) for n in inside.shape)
+    moved = tuple(slice(stride // 2, stride // 2 + n) for n in inside.shape)
     grid = (2 * spacing,) * 3
     return {
-        name: retrieval(describe(first), describe(second), inside, grid, queries=queries)
+        name: retrieval(
+            describe(pad(first, ahead))[(slice(None), *kept)],
+            describe(pad(second, behind))[(slice(None), *moved)],
+            inside,
+            grid,
+            queries=queries,
+        )
         for name, describe in describers(network).items()
     }
 
@@ -111,11 +123,11 @@ def aligned_volumes(paths: Sequence[Path], spacing: float, stride: int) -> tuple
     low = (found.amin(0) - 8).clamp(min=0)
     high = torch.minimum(found.amax(0) + 9, torch.tensor(mask.shape))
     box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-    pad: list[int] = []
+    margins: list[int] = []
     for side in reversed([s.stop - s.start for s in box]):
-        pad += [0, max(-side % stride, 2 * stride - side)]
-    volumes = [torch.nn.functional.pad(normalise(image)[0][box], pad) for image in images]
-    return volumes, torch.nn.functional.pad(mask[box], pad)
+        margins += [0, max(-side % stride, 2 * stride - side)]
+    volumes = [pad(normalise(image)[0][box], margins) for image in images]
+    return volumes, pad(mask[box], margins)
 
 
 def evaluate_features(

@@ -35,7 +35,7 @@ def calibrate(network: UNet, config: PretrainConfig, batches: int) -> None:
     network.train()
     for k in range(batches):
         seeds = [CALIBRATION_SEED + k * config.data.pairs + i for i in range(config.data.pairs)]
-        network(make_batch(config, seeds)[0])
+        network(make_batch(config, seeds).views)
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -28,7 +28,7 @@ def place_contrast(
     key: Tensor,
     place: Tensor,
     near: Tensor,
-    near_place: Tensor,
+    gap: Tensor,
     radius: float,
     temperature: float,
 ) -> Tensor:
@@ -36,17 +36,17 @@ def place_contrast(
 
     Args:
         query: unit vectors of the first view, (N, C).
-        key: unit vectors of the second view at the same voxels, (N, C).
+        key: unit vectors of the second view at the same places, (N, C).
         place: voxel positions, (N, 4), with the number of the pair first.
         near: unit vectors of the second view close to each anchor, (N, K, C).
-        near_place: their positions, (N, K, 4).
+        gap: their distance from the right voxel, (N, K), in voxels.
         radius: candidates closer than this to the right voxel are neither right nor wrong.
         temperature: divides the cosine similarities.
     """
     far = (query @ key.T).float() / temperature
     close = torch.bmm(near, query[:, :, None])[:, :, 0].float() / temperature
     far_ignored = _far_within(place, radius).fill_diagonal_(False)
-    close_ignored = (near_place[..., 1:] - place[:, None, 1:]).float().square().sum(-1) < radius * radius
+    close_ignored = gap < radius
     logits = torch.cat(
         (far.masked_fill(far_ignored, -torch.inf), close.masked_fill(close_ignored, -torch.inf)), 1
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -10,6 +12,7 @@ from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.pretraining import anchors
 from SynthFoundationLib.pretraining.config import LossConfig
 from SynthFoundationLib.pretraining.losses import label_contrast, place_contrast
+from SynthFoundationLib.pretraining.windows import interpolate_at
 
 Shape = tuple[int, int, int]
 
@@ -44,72 +47,70 @@ class ContrastiveModel(nn.Module):
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(self, views: Tensor, labels: Tensor, seed: int) -> dict[str, Tensor]:
-        """Losses of B pairs: views (2 B, 1, D, H, W), first views first; labels (B, D, H, W)."""
+    def forward(self, views: Tensor, labels: Tensor, maps: list[Any], seed: int) -> dict[str, Tensor]:
+        """Losses of B pairs of `Windows`; `seed` draws the anchors.
+
+        The maps come as nested lists: mixed precision would round a tensor to whole voxels.
+        """
         generator = torch.Generator(device=views.device).manual_seed(seed)
-        output, maps = self.net(views, layers=self.levels)
+        output, levels = self.net(views, layers=self.levels)
         losses = {}
         if self.loss.label_weight > 0:
-            for index, head, features in zip(self.levels, self.heads, maps, strict=True):
+            for index, head, features in zip(self.levels, self.heads, levels, strict=True):
                 losses[f"label_{index}"] = self._label_loss(features, labels, head, generator)
         if self.loss.place_weight > 0:
             with torch.autocast(views.device.type, enabled=False):
-                losses["place"] = self._place_loss(output, labels, generator)
-        levels = [value for name, value in losses.items() if name != "place"]
+                losses["place"] = self._place_loss(
+                    output, labels, torch.tensor(maps, device=output.device), generator
+                )
+        found = [value for name, value in losses.items() if name != "place"]
         total = self.loss.place_weight * losses["place"] if "place" in losses else output.new_zeros(())
-        if levels:
-            total = total + self.loss.label_weight * torch.stack(levels).mean()
+        if found:
+            total = total + self.loss.label_weight * torch.stack(found).mean()
         return {"total": total, **losses}
-
-    def _draw(
-        self, labels: Tensor, count: int, generator: torch.Generator, background: float
-    ) -> list[Tensor]:
-        """Anchors of each pair on this grid."""
-        rows = [anchors.anchor_weights(one, self.loss.border, background) for one in labels]
-        return [anchors.draw(weights, count, generator) for weights in rows]
 
     def _label_loss(
         self, features: Tensor, labels: Tensor, head: nn.Module, generator: torch.Generator
     ) -> Tensor:
-        shape = _shape(features)
-        labels = anchors.labels_at(labels, shape)
-        chosen = self._draw(labels, self.loss.anchors, generator, self.loss.background)
-        flat = features.flatten(2)
-        pairs = len(labels)
-        rows = [flat[view * pairs + k][:, index].T for view in (0, 1) for k, index in enumerate(chosen)]
-        # Labels of different pairs are different classes: 256 numbers for each.
-        classes = torch.cat([labels[k].flatten()[index].long() + 256 * k for k, index in enumerate(chosen)])
+        labels = anchors.labels_at(labels, _shape(features))
+        pairs, rows, classes = len(labels) // 2, [], []
+        for k, (one, vectors) in enumerate(zip(labels, features.flatten(2), strict=True)):
+            weights = anchors.anchor_weights(one, self.loss.border, self.loss.background)
+            index = anchors.draw(weights, self.loss.anchors, generator)
+            rows.append(vectors[:, index].T)
+            # Labels of different pairs are different classes: 256 numbers for each.
+            classes.append(one.flatten()[index].long() + 256 * (k % pairs))
         projected = head(torch.cat(rows))
         with torch.autocast(features.device.type, enabled=False):
             z = normalize(projected.float(), dim=1)
-            return label_contrast(z, classes.repeat(2), self.loss.temperature)
+            return label_contrast(z, torch.cat(classes), self.loss.temperature)
 
-    def _place_loss(self, output: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        shape = _shape(output)
-        labels = anchors.labels_at(labels, shape)
-        flat = normalize(output.float(), dim=1).flatten(2)
-        pairs = len(labels)
-        # Nothing tells one empty voxel from another: background hardly takes part.
-        chosen = self._draw(labels, self.loss.place_anchors, generator, 0.02)
+    def _place_loss(self, output: Tensor, labels: Tensor, maps: Tensor, generator: torch.Generator) -> Tensor:
+        shape, pairs = _shape(output), len(maps)
+        labels = anchors.labels_at(labels[:pairs], shape)
+        step = self.net.config.stem
         place: list[Tensor] = []
-        near_place: list[Tensor] = []
         here: tuple[list[Tensor], list[Tensor]] = ([], [])
         near: tuple[list[Tensor], list[Tensor]] = ([], [])
-        for k, index in enumerate(chosen):
-            position = anchors.unravel(index, shape)
-            close = anchors.neighbours(position, shape, self.loss.place_neighbours, generator)
-            close_index = anchors.ravel(close, shape)
-            place.append(torch.nn.functional.pad(position, (1, 0), value=k))
-            near_place.append(torch.nn.functional.pad(close, (1, 0), value=k))
-            for view in (0, 1):
-                vectors = flat[view * pairs + k]
-                here[view].append(vectors[:, index].T)
-                near[view].append(vectors[:, close_index.flatten()].T.reshape(*close_index.shape, -1))
-        at, near_at = torch.cat(place), torch.cat(near_place)
-        first, second = torch.cat(here[0]), torch.cat(here[1])
-        options = {"radius": self.loss.place_radius, "temperature": self.loss.place_temperature}
-        there = place_contrast(first, second, at, torch.cat(near[1]), near_at, **options)
-        back = place_contrast(second, first, at, torch.cat(near[0]), near_at, **options)
+        gaps: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for k in range(pairs):
+            # Nothing tells one empty voxel from another: background hardly takes part.
+            weights = anchors.anchor_weights(labels[k], self.loss.border, 0.02)
+            everywhere = anchors.unravel(torch.arange(weights.numel(), device=weights.device), shape)
+            seen = anchors.inside(anchors.follow(everywhere, maps[k], step), shape)
+            index = anchors.draw(weights * seen, self.loss.place_anchors, generator)
+            first = everywhere[index[seen[index]]].float()
+            place.append(torch.nn.functional.pad(first, (1, 0), value=float(k)))
+            for view, at in ((0, first), (1, anchors.follow(first, maps[k], step))):
+                close = anchors.neighbours(at, shape, self.loss.place_neighbours, generator)
+                features = output[view * pairs + k].float()
+                here[view].append(normalize(interpolate_at(features, at), dim=-1))
+                near[view].append(normalize(interpolate_at(features, close), dim=-1))
+                gaps[view].append((close - at[:, None]).norm(dim=2))
+        at, first, second = torch.cat(place), torch.cat(here[0]), torch.cat(here[1])
+        radius, temperature = self.loss.place_radius, self.loss.place_temperature
+        there = place_contrast(first, second, at, torch.cat(near[1]), torch.cat(gaps[1]), radius, temperature)
+        back = place_contrast(second, first, at, torch.cat(near[0]), torch.cat(gaps[0]), radius, temperature)
         return (there + back) / 2
 
 

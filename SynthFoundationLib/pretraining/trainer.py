@@ -24,6 +24,7 @@ from SynthFoundationLib.pretraining.data import stream
 from SynthFoundationLib.pretraining.journal import Journal
 from SynthFoundationLib.pretraining.model import ContrastiveModel
 from SynthFoundationLib.pretraining.validate import draw_pictures, validate
+from SynthFoundationLib.pretraining.windows import Windows
 from SynthFoundationLib.synthesis.engine import VERSION
 
 
@@ -147,7 +148,7 @@ class Trainer:
         tail = recent[-max(1, run.steps // 10) :]
         return {"loss": sum(tail) / max(1, len(tail)), "skipped": self.skipped, "best": self.best}
 
-    def advance(self, batches: Iterator[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    def advance(self, batches: Iterator[Windows]) -> dict[str, float]:
         """One optimiser step; what happened, as plain numbers."""
         config, fabric = self.config, self.fabric
         began, waited = time.monotonic(), 0.0
@@ -161,15 +162,12 @@ class Trainer:
         parts = config.data.accumulate
         for part in range(parts):
             asked = time.monotonic()
-            views, labels = next(batches)
+            batch = next(batches)
             waited += time.monotonic() - asked
             number = (self.step * parts + part) * fabric.world_size + fabric.global_rank
+            views = batch.views.contiguous(memory_format=torch.channels_last_3d)
             with fabric.no_backward_sync(self.model, enabled=part < parts - 1):
-                losses = self.model(
-                    views.contiguous(memory_format=torch.channels_last_3d),
-                    labels,
-                    anchor_seed(config, number),
-                )
+                losses = self.model(views, batch.labels, batch.maps.tolist(), anchor_seed(config, number))
                 fabric.backward(losses["total"] / parts)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / parts

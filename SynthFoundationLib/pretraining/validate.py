@@ -17,27 +17,27 @@ from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 def validate(config: PretrainConfig, net: nn.Module, device: torch.device) -> dict[str, float]:
     """Mean retrieval over the validation pairs, foreground only, one voxel taken as 1 mm."""
     found = []
+    step = config.network.stem
     for k in range(config.run.validation_pairs):
-        views, labels = make_batch(config, [VALIDATION_SEED + k], device)
+        views, labels, maps = make_batch(config, [VALIDATION_SEED + k], device, turn=0.0)
         features = net(views)
         grid = (features.shape[2], features.shape[3], features.shape[4])
-        where = labels_at(labels, grid)[0] > 0
+        # The windows are shifted by whole feature voxels: what both see is compared in place.
+        boxes = [_overlap(round(float(s) / step), n) for s, n in zip(maps[0, :, 3], grid, strict=True)]
+        first, second = ((slice(None), *(box[view] for box in boxes)) for view in (0, 1))
+        where = labels_at(labels[:1], grid)[first][0] > 0
         if int(where.sum()) < 64:
             continue
-        step = float(config.network.stem)
-        found.append(
-            retrieval(
-                unit_features(features[0]),
-                unit_features(features[1]),
-                where,
-                (step, step, step),
-                queries=1024,
-            )
-        )
-    return {
-        name: sum(f[name] for f in found) / max(1, len(found))
-        for name in ("within", "median_mm", "local_mm", "chance")
-    }
+        one, two = unit_features(features[0])[first], unit_features(features[1])[second]
+        found.append(retrieval(one, two, where, (float(step),) * 3, queries=1024))
+    names = ("within", "median_mm", "local_mm", "chance")
+    return {name: sum(f[name] for f in found) / max(1, len(found)) for name in names}
+
+
+def _overlap(shift: int, n: int) -> tuple[slice, slice]:
+    """Common voxels of two windows when index i of the first is index i + shift of the second."""
+    low, high = max(0, -shift), min(n, n - shift)
+    return slice(low, high), slice(low + shift, high + shift)
 
 
 @torch.no_grad()
@@ -49,7 +49,7 @@ def draw_pictures(
 
     rows = []
     for k in range(4):
-        views, _ = make_batch(config, [VALIDATION_SEED + k], device)
+        views = make_batch(config, [VALIDATION_SEED + k], device).views
         rows.append((views, colors(net(views))))
     figure = Figure(figsize=(8, 8), dpi=100)
     axes = figure.subplots(len(rows), 4)

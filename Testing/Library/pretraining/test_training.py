@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[3]
 TINY = """
 [data]
 side = 16
+margin = 8
 pairs = 2
 workers = {workers}
 accumulate = {accumulate}
@@ -104,9 +105,9 @@ trainer = Trainer(config, out, fabric, quiet=True)
 batches = stream(config, 0, fabric.global_rank, fabric.world_size, fabric.device)
 seen = []
 def watched():
-    for views, labels in batches:
-        seen.append(views.double().sum().item())
-        yield views, labels
+    for batch in batches:
+        seen.append(batch.views.double().sum().item())
+        yield batch
 values = trainer.advance(watched())
 gradients = {k: p.grad for k, p in trainer.raw.named_parameters()}
 torch.save({"gradients": gradients, "seen": seen}, out / f"rank{fabric.global_rank}.pt")
@@ -147,11 +148,11 @@ def test_a_non_finite_step_is_skipped_and_counted(tmp_path):
     config = read_config(write(tmp_path))
     trainer = Trainer(config, tmp_path / "run", open_fabric("cpu", "32-true"), quiet=True)
     before = {k: v.clone() for k, v in trainer.raw.state_dict().items()}
-    views, labels = make_batch(config, [0, 1])
-    values = trainer.advance(iter([(views * math.nan, labels)]))
+    batch = make_batch(config, [0, 1])
+    values = trainer.advance(iter([batch._replace(views=batch.views * math.nan)]))
     assert values["skipped"] == 1
     assert all(torch.equal(v, before[k]) for k, v in trainer.raw.state_dict().items())
-    assert trainer.advance(iter([(views, labels)]))["skipped"] == 1
+    assert trainer.advance(iter([batch]))["skipped"] == 1
     assert not torch.equal(trainer.raw.net.model[0].weight, before["net.model.0.weight"])
 
 
@@ -187,10 +188,10 @@ def test_training_lowers_the_loss_and_leaves_few_files(tmp_path):
 
 
 def test_calibration_gives_the_statistics_of_the_data():
-    config = from_plain({"data": {"side": 16, "pairs": 1}, "network": {"width": 4, "depth": 1}})
+    config = from_plain({"data": {"side": 16, "margin": 8, "pairs": 1}, "network": {"width": 4, "depth": 1}})
     network = UNet(config.network)
     calibrate(network, config, 3)
-    inputs = [make_batch(config, [CALIBRATION_SEED + k])[0] for k in range(3)]
+    inputs = [make_batch(config, [CALIBRATION_SEED + k]).views for k in range(3)]
     means = torch.stack([network.model[0](x).mean((0, 2, 3, 4)) for x in inputs]).mean(0)
     assert torch.allclose(network.model[1].running_mean, means, atol=1e-5)
     assert not network.training
