@@ -84,13 +84,13 @@ def compare(
     stride = network.config.stride if network else 16
     ahead, behind = (0, stride) * 3, (stride, 0) * 3
     inside = avg_pool3d(where[None, None].float(), 2)[0, 0] >= 0.5
-    kept = tuple(slice(0, n) for n in inside.shape)
-    moved = tuple(slice(stride // 2, stride // 2 + n) for n in inside.shape)
+    kept = (slice(None), *(slice(0, n) for n in inside.shape))
+    moved = (slice(None), *(slice(stride // 2, stride // 2 + n) for n in inside.shape))
     grid = (2 * spacing,) * 3
     return {
         name: retrieval(
-            describe(pad(first, ahead))[(slice(None), *kept)],
-            describe(pad(second, behind))[(slice(None), *moved)],
+            describe(pad(first, ahead))[kept],
+            describe(pad(second, behind))[moved],
             inside,
             grid,
             queries=queries,
