@@ -14,13 +14,13 @@ from .result import Scores
 from .seeds import Seeds
 from .workspace import POSITION, Workspace
 
-TRUST = 0.5  # weight of appearance against shape: voxels are no independent witnesses
-FEATURE_NOISE = 0.3  # of a feature's spread
-ALONG, ACROSS = 0.5, 0.15  # how far positions are jittered, of the gap between labelled slices
+TRUST = 0.6  # weight of appearance against shape: voxels are no independent witnesses
+FEATURE_NOISE = 0.15  # of a feature's spread
+ALONG, ACROSS = 0.3, 0.05  # how far positions are jittered, of the gap between labelled slices
 HOPELESS = -8.0  # log-odds of every structure below which a voxel is background without being looked at
 CHUNK = 16_384  # voxels at a time: they stay in the cache
 FAR = 8.0  # log-odds of background above which it teaches nothing about borders
-PULL, PULL_MM = 5.0, 4.0  # log-odds that a scribble adds to its surroundings, and how far
+PULL, PULL_MM = 10.0, 4.0  # log-odds that a scribble adds to its surroundings, and how far
 
 
 @dataclass(frozen=True, eq=False)

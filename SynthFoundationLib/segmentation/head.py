@@ -13,7 +13,7 @@ from torch.nn import functional as F
 HIDDEN = 64
 BATCH = 512
 RATE, DECAY = 0.03, 1e-3
-HIDE_INPUTS, HIDE_UNITS = 0.2, 0.1  # share of them that each training voxel does without
+HIDE_INPUTS, HIDE_UNITS = 0.15, 0.05  # share of them that each training voxel does without
 BALANCE = 0.5  # 0 draws voxels as they come, 1 draws every label as often
 
 

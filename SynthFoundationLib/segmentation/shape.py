@@ -63,9 +63,7 @@ def digest(labels: np.ndarray) -> bytes:
 class ShapePrior:
     """Log-odds of every label in the slices along one axis; a change recomputes only the slabs beside it."""
 
-    def __init__(
-        self, tracks: Tracks, axis: int, shape: tuple[int, ...], spacing: tuple[float, ...]
-    ) -> None:
+    def __init__(self, tracks: Tracks, axis: int, shape: tuple[int, ...], spacing: tuple[float, ...]) -> None:
         """Take the tracks along an array axis of a volume of that shape and spacing in mm, (D, H, W)."""
         order = (axis, *(a for a in range(3) if a != axis))
         self.tracks, self.axis, self.shape = tracks, axis, shape

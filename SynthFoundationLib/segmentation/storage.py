@@ -55,7 +55,7 @@ def load_session(path: str | Path, grid: Grid) -> list[dict[str, Any]]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             if header.get("format") != FORMAT:
                 raise ValueError("another format")

@@ -4,7 +4,7 @@ Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [-
 
 CASES holds one folder per case: image.nii.gz, truth.nii.gz (labels 1 … n), seeds_K.nii.gz (0 = not labelled)
 and info.json with the array axis of the labelled slices, "n" and "slices_K". Seconds: `first_s` from reading
-the image to the first answer, or with features at hand in later rows; `edit_s` after moving one slice's labels.
+the image to the first answer, or with features at hand in later rows; `edit_s` after one slice changed.
 """
 
 from __future__ import annotations

@@ -1,0 +1,230 @@
+import numpy as np
+import pytest
+import torch
+
+from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.geometry import Affine, Grid
+from SynthFoundationLib.segmentation import FewShotSession, segment, segment_from_support
+from SynthFoundationLib.segmentation.filters import smoothed
+
+GRID = Grid((40, 36, 32), (1.0, 1.2, 2.0), (-10.0, 5.0, 30.0), (0, 1, 0, -1, 0, 0, 0, 0, 1))
+
+
+def scene(seed=0, shift=0.0):
+    """A noisy scan of two nested, slanted ellipsoids and their labels 3 and 7."""
+    z, y, x = np.mgrid[:32, :36, :40]
+    slant = 0.3 * (z - 16) + shift
+    outer = ((z - 16) / 13) ** 2 + ((y - 18) / 11) ** 2 + ((x - 20 - slant) / 12) ** 2 < 1
+    inner = ((z - 17) / 6) ** 2 + ((y - 16) / 5) ** 2 + ((x - 21 - slant) / 5) ** 2 < 1
+    truth = np.where(inner, 7, np.where(outer, 3, 0)).astype(np.int32)
+    clean = torch.from_numpy(np.choose(np.searchsorted([0, 3, 7], truth), [0.2, 0.6, 0.9])).float()
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed))
+    return (smoothed(clean, (0.5, 0.7, 0.7)) + 0.08 * noise + 1).numpy(), truth
+
+
+def dice(ours, theirs, label):
+    return 2 * ((ours == label) & (theirs == label)).sum() / ((ours == label).sum() + (theirs == label).sum())
+
+
+def on_slices(truth, *indices):
+    seeds = np.zeros_like(truth)
+    seeds[list(indices)] = truth[list(indices)]
+    return seeds
+
+
+@pytest.fixture(scope="module")
+def scan():
+    return scene()
+
+
+@pytest.fixture
+def session(scan):
+    return FewShotSession((scan[0], GRID))
+
+
+def test_a_few_slices_give_the_volume(session, scan):
+    image, truth = scan
+    result = session.update((on_slices(truth, 6, 16, 25), GRID))
+    labels = result.labels.data.numpy()
+    assert result.complete_slices == ((0, 6), (0, 16), (0, 25))
+    assert result.detected
+    assert result.labels.grid == GRID
+    assert dice(labels, truth, 3) > 0.85
+    assert dice(labels, truth, 7) > 0.85
+    np.testing.assert_array_equal(labels[[6, 16, 25]], truth[[6, 16, 25]])
+
+
+def test_probabilities_and_confidence_fit_the_labels(session, scan):
+    result = session.update((on_slices(scan[1], 6, 16, 25), GRID))
+    probabilities = result.probabilities.data
+    assert probabilities.shape == (3, *GRID.shape)
+    assert result.values == (0, 3, 7)
+    np.testing.assert_allclose(probabilities.sum(0), 1.0, atol=5e-3)
+    confidence = result.confidence.data[0]
+    assert (confidence[[6, 16, 25]] == 1).all()
+    wrong = torch.from_numpy(result.labels.data.numpy() != scan[1])
+    assert confidence[wrong].mean() < confidence[~wrong].mean() - 0.1
+
+
+def test_the_proposed_slice_helps_more_than_one_beside_a_labelled_slice(session, scan):
+    truth = scan[1]
+    seeds = on_slices(truth, 6, 10)
+    axis, index = session.update((seeds, GRID)).next_slice
+    assert axis == 0
+    assert index not in (6, 10)
+
+    def with_slice(z):
+        session.clear()
+        labels = session.update((np.maximum(seeds, on_slices(truth, z)), GRID)).labels.data.numpy()
+        return np.mean([dice(labels, truth, label) for label in (3, 7)])
+
+    assert with_slice(index) > with_slice(7) + 0.05
+
+
+def test_planes_of_two_directions_are_used_together(session, scan):
+    truth = scan[1]
+    seeds = on_slices(truth, 9)
+    alone = session.update((seeds, GRID), [(0, 9)]).labels.data.numpy()
+    seeds[:, 18] = truth[:, 18]
+    session.clear()
+    both = session.update((seeds, GRID), [(0, 9), (1, 18)]).labels.data.numpy()
+    assert dice(both, truth, 3) > dice(alone, truth, 3)
+    np.testing.assert_array_equal(both[9], truth[9])
+    np.testing.assert_array_equal(both[:, 18], truth[:, 18])
+
+
+def test_scribbles_with_background_give_the_volume(session, scan):
+    truth = scan[1]
+    seeds = np.zeros_like(truth)
+    for z in (8, 16, 24):
+        seeds[z, 18, ::2] = np.where(truth[z, 18, ::2] == 0, 1, truth[z, 18, ::2])
+        seeds[z, 4:32:2, 20] = np.where(truth[z, 4:32:2, 20] == 0, 1, truth[z, 4:32:2, 20])
+    result = session.update((seeds, GRID), background=1)
+    labels = result.labels.data.numpy()
+    assert result.complete_slices == ()
+    assert set(np.unique(labels)) == {0, 3, 7}
+    assert dice(labels, truth, 3) > 0.75
+    drawn = seeds > 1
+    np.testing.assert_array_equal(labels[drawn], seeds[drawn])
+    assert (labels[seeds == 1] == 0).all()
+
+
+def test_a_corrective_scribble_changes_its_surroundings(session, scan):
+    truth = scan[1]
+    seeds = on_slices(truth, 6, 16, 25)
+    complete = [(0, 6), (0, 16), (0, 25)]
+    before = session.update((seeds, GRID), complete).labels.data.numpy()
+    seeds[20, 6:9, 4:9] = 7
+    after = session.update((seeds, GRID), complete).labels.data.numpy()
+    assert (before[20, 5:10, 3:10] == 7).sum() == 0
+    assert (after[20, 5:10, 3:10] == 7).sum() > 15
+    np.testing.assert_array_equal(after[[6, 16, 25]], truth[[6, 16, 25]])
+
+
+def test_undo_gives_the_answer_before(session, scan):
+    first = session.update((on_slices(scan[1], 6, 25), GRID))
+    session.update((on_slices(scan[1], 6, 12, 25), GRID))
+    again = session.undo()
+    assert session.edits == 1
+    assert torch.equal(again.labels.data, first.labels.data)
+    assert torch.equal(again.confidence.data, first.confidence.data)
+    assert session.undo() is None
+
+
+def test_a_saved_session_goes_on_where_it_was(session, scan, tmp_path):
+    session.update((on_slices(scan[1], 6, 25), GRID))
+    last = session.update((on_slices(scan[1], 6, 12, 25), GRID), [(0, 6), (0, 12), (0, 25)])
+    session.save(tmp_path / "case.npz")
+    other = FewShotSession((scan[0], GRID))
+    restored = other.restore(tmp_path / "case.npz")
+    assert torch.equal(restored.labels.data, last.labels.data)
+    assert other.edits == 2
+
+
+def test_sessions_of_other_images_and_damaged_files_are_refused(session, scan, tmp_path):
+    session.update((on_slices(scan[1], 6, 25), GRID))
+    session.save(tmp_path / "case.npz")
+    moved = Grid(GRID.size, GRID.spacing, (0.0, 0.0, 0.0), GRID.direction)
+    with pytest.raises(InputError, match="another image"):
+        FewShotSession((scan[0], moved)).restore(tmp_path / "case.npz")
+    (tmp_path / "broken.npz").write_bytes((tmp_path / "case.npz").read_bytes()[:300])
+    with pytest.raises(InputError, match="damaged"):
+        session.restore(tmp_path / "broken.npz")
+
+
+def test_seeds_on_another_grid_are_resampled(scan):
+    image, truth = scan
+    seeds = np.pad(on_slices(truth, 6, 16, 25), ((0, 0), (3, 3), (3, 3)))
+    grid = Grid((46, 42, 32), GRID.spacing, tuple(GRID.to_physical([-3, -3, 0])), GRID.direction)
+    moved = segment((image, GRID), (seeds, grid)).labels
+    direct = segment((image, GRID), (on_slices(truth, 6, 16, 25), GRID)).labels
+    assert moved.grid == GRID
+    assert torch.equal(moved.data, direct.data)
+
+
+@pytest.mark.parametrize("origin", [(500.0, 500.0, 500.0)])
+def test_seeds_elsewhere_are_refused(scan, origin):
+    grid = Grid(GRID.size, GRID.spacing, origin, GRID.direction)
+    with pytest.raises(InputError, match="outside the image"):
+        segment((scan[0], GRID), (on_slices(scan[1], 16), grid))
+
+
+def test_one_labelled_voxel_is_enough_and_stays_small(scan):
+    seeds = np.zeros(GRID.shape, np.int32)
+    seeds[17, 16, 21] = 5
+    result = segment((scan[0], GRID), (seeds, GRID))
+    labels = result.labels.data.numpy()
+    assert labels[17, 16, 21] == 5
+    assert 1 <= (labels == 5).sum() < 2000
+
+
+def test_many_labels_in_large_voxels_keep_what_was_drawn():
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=GRID.shape).astype(np.float32)
+    seeds = np.zeros(GRID.shape, np.int32)
+    seeds[8::8] = np.arange(1, 1 + 36 * 40).reshape(36, 40) // 5 + 1
+    session = FewShotSession((image, GRID), max_voxels=4_000)
+    labels = session.update((seeds, GRID), [(0, z) for z in range(8, 32, 8)]).labels.data.numpy()
+    np.testing.assert_array_equal(labels[8::8], seeds[8::8])
+
+
+def test_merged_voxels_give_nearly_the_same_labels(scan):
+    image, truth = scan
+    session = FewShotSession((image, GRID), max_voxels=15_000)
+    result = session.update((on_slices(truth, 6, 16, 25), GRID))
+    labels = result.labels.data.numpy()
+    assert dice(labels, truth, 3) > 0.8
+    np.testing.assert_array_equal(labels[16], truth[16])
+    np.testing.assert_allclose(result.probabilities.data.sum(0), 1.0, atol=5e-3)
+
+
+def test_another_scan_is_segmented_from_labelled_ones():
+    image, truth = scene(seed=5)
+    cases = [scene(seed=n, shift=2.0 * n) for n in (1, 2)]
+    steps = [np.eye(4), np.eye(4)]
+    for step, n in zip(steps, (1, 2), strict=True):
+        step[:3, 3] = GRID.to_physical([2.0 * n - 1.0, 0.5, 0]) - GRID.to_physical([0, 0, 0])  # 1 voxel off
+    scans, maps = [(i, GRID) for i, _ in cases], [(t, GRID) for _, t in cases]
+    found = [Affine(step) for step in steps]
+    result = segment_from_support((image, GRID), scans, maps, found)
+    for label in (3, 7):
+        assert dice(result.labels.data.numpy(), truth, label) > 0.85
+
+
+def test_other_contrasts_are_segmented_by_self_similarity():
+    image, truth = scene(seed=5)
+    other, labels = scene(seed=1)
+    result = segment_from_support(
+        (3 - other, GRID), [(image, GRID)], [(truth, GRID)], [Affine()], same_contrast=False
+    )
+    assert dice(result.labels.data.numpy(), labels, 3) > 0.85
+
+
+def test_support_must_match():
+    image, truth = scene()
+    with pytest.raises(InputError, match="at least one"):
+        segment_from_support((image, GRID), [], [])
+    with pytest.raises(InputError, match="as many of each"):
+        segment_from_support((image, GRID), [(image, GRID)], [])
+    with pytest.raises(InputError, match="empty"):
+        segment_from_support((image, GRID), [(image, GRID)], [(truth * 0, GRID)])
