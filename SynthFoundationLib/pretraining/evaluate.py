@@ -16,6 +16,7 @@ from SynthFoundationLib.errors import InputError, WeightsError
 from SynthFoundationLib.features.mind import mind_ssc
 from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.features.weight_files import read_network
+from SynthFoundationLib.pretraining.inputs import network_input
 from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
 Describe = Callable[[Tensor], Tensor]
@@ -57,7 +58,7 @@ def describers(network: UNet | None) -> dict[str, Describe]:
 
     def learned(volume: Tensor) -> Tensor:
         assert network is not None
-        features = network(volume[None, None])
+        features = network(network_input(volume[None, None], network.config))
         if network.config.stem == 1:
             features = avg_pool3d(features, 2)
         return unit_features(features[0])

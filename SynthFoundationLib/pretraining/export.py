@@ -14,6 +14,7 @@ from SynthFoundationLib.features.weight_files import save_network
 from SynthFoundationLib.pretraining.config import PretrainConfig, from_plain
 from SynthFoundationLib.pretraining.data import make_batch
 from SynthFoundationLib.pretraining.evaluate import checkpoint_facts, load_network
+from SynthFoundationLib.pretraining.inputs import network_input
 
 # Batches for the running statistics start here: neither trained on nor validated on.
 CALIBRATION_SEED = 2 * 10**12
@@ -35,7 +36,7 @@ def calibrate(network: UNet, config: PretrainConfig, batches: int) -> None:
     network.train()
     for k in range(batches):
         seeds = [CALIBRATION_SEED + k * config.data.pairs + i for i in range(config.data.pairs)]
-        network(make_batch(config, seeds).views)
+        network(network_input(make_batch(config, seeds).views, network.config))
     network.eval()
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.pretraining import anchors
 from SynthFoundationLib.pretraining.config import LossConfig
+from SynthFoundationLib.pretraining.inputs import network_input
 from SynthFoundationLib.pretraining.losses import label_contrast, place_contrast
 from SynthFoundationLib.pretraining.windows import interpolate_at
 
@@ -53,7 +54,8 @@ class ContrastiveModel(nn.Module):
         The maps come as nested lists: mixed precision would round a tensor to whole voxels.
         """
         generator = torch.Generator(device=views.device).manual_seed(seed)
-        output, levels = self.net(views, layers=self.levels)
+        seen = network_input(views, self.net.config)
+        output, levels = self.net(seen, layers=self.levels)
         losses = {}
         if self.loss.label_weight > 0:
             for index, head, features in zip(self.levels, self.heads, levels, strict=True):

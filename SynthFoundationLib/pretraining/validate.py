@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from SynthFoundationLib.pretraining.anchors import labels_at
 from SynthFoundationLib.pretraining.config import PretrainConfig
 from SynthFoundationLib.pretraining.data import VALIDATION_SEED, make_batch
+from SynthFoundationLib.pretraining.inputs import network_input
 from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
 
@@ -20,7 +21,7 @@ def validate(config: PretrainConfig, net: nn.Module, device: torch.device) -> di
     step = config.network.stem
     for k in range(config.run.validation_pairs):
         views, labels, maps = make_batch(config, [VALIDATION_SEED + k], device, turn=0.0)
-        features = net(views)
+        features = net(network_input(views, config.network))
         grid = (features.shape[2], features.shape[3], features.shape[4])
         # The windows are shifted by whole feature voxels: what both see is compared in place.
         boxes = [_overlap(round(float(s) / step), n) for s, n in zip(maps[0, :, 3], grid, strict=True)]
@@ -50,7 +51,7 @@ def draw_pictures(
     rows = []
     for k in range(4):
         views = make_batch(config, [VALIDATION_SEED + k], device).views
-        rows.append((views, colors(net(views))))
+        rows.append((views, colors(net(network_input(views, config.network)))))
     figure = Figure(figsize=(8, 8), dpi=100)
     axes = figure.subplots(len(rows), 4)
     for row, (views, rgb) in zip(axes, rows, strict=True):
