@@ -1,0 +1,93 @@
+"""What a registration leaves in a folder."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError
+from ..files import replacing
+from ..geometry import write_transform
+from ..images import write_image, write_labels
+from ..points import write_points
+from .carried import moved_labels, moved_points, read_carried, volumes
+
+if TYPE_CHECKING:
+    from ..images import LabelsLike
+    from ..points import PointsLike
+    from .result import Registration
+
+
+def save(
+    registration: Registration,
+    folder: str | Path,
+    moving_labels: Sequence[LabelsLike] = (),
+    moving_points: Sequence[PointsLike] = (),
+) -> None:
+    """Write everything into a folder, which is made where it is missing.
+
+    - `moved.nii.gz`: the moving image on the fixed grid, resampled once;
+    - `transform.h5`, `inverse.h5`: ITK transforms, LPS mm; the first maps fixed points to moving points;
+    - `NAME_moved.*`: each label map on the fixed grid, each set of points in the fixed scan;
+    - `report.json`, `report.html`: numbers, verdict and pictures.
+
+    Labels and points are read before anything is written. Each file appears whole or not at all, the page
+    last: a folder with `report.html` is complete.
+
+    Raises:
+        InputError: labels or points cannot be used, or the folder cannot be written to.
+    """
+    from ..report import draw, judge, page
+
+    carried = read_carried(moving_labels, moving_points)
+    labels = moved_labels(carried, registration.transform, registration.fixed.grid)
+    folder = _made(Path(folder))
+    write_image(registration.moved, folder / "moved.nii.gz")
+    write_transform(registration.transform, folder / "transform.h5")
+    write_transform(registration.inverse, folder / "inverse.h5")
+    for name, moved in labels.items():
+        write_labels(moved, folder / name)
+    for name, points in moved_points(carried, registration.inverse).items():
+        write_points(points, folder / name)
+    x, y, z = registration.fixed.grid.spacing
+    verdict = judge(registration.report, (x * y * z) ** (1 / 3))
+    report = {"verdict": verdict._asdict(), **_plain(registration.report)}
+    if labels:
+        report["labels"] = [
+            {"file": name} | one for name in labels for one in volumes(carried.labels[name], labels[name])
+        ]
+    _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    pictures = draw(
+        registration.fixed, registration.moving, registration.transform, registration.feature_maps
+    )
+    _write(folder / "report.html", page(report, verdict, pictures))
+
+
+def _made(folder: Path) -> Path:
+    """The folder, without the report of an earlier run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("report.html", "report.json"):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write results to {folder.name}: {error.strerror}; choose a folder that you may write to"
+        ) from error
+    return folder
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _plain(value: Any) -> Any:
+    """The value without numbers that JSON does not know: NaN and infinities become None."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

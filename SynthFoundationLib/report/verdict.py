@@ -1,0 +1,148 @@
+"""Numbers of a registration → what a person should think of it, and why."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+Word: TypeAlias = Literal["good", "look closely", "failed"]
+_Finding: TypeAlias = "tuple[Word, str]"
+
+
+class Verdict(NamedTuple):
+    """The verdict and its reasons, plain sentences with the gravest first."""
+
+    word: Word
+    reasons: list[str]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Where a number stops being harmless.
+
+    Attributes:
+        folds_percent: above 0 tissue is turned inside out somewhere; above this share it is no local blemish.
+        log_jacobian_sd: between people it is mostly 0.1 to 0.4; beyond, the field follows noise.
+        volume_factor: no tissue grows or shrinks so many times between scans that show the same anatomy.
+        inverse_voxels: forward and back must lead to the same voxel, so within half of one.
+        similarity: correlation of features below which nothing in the scans visibly corresponds.
+        similarity_loss: scans that were aligned from the start may lose so much by interpolation.
+        overlap, little_overlap: share of the fixed body that the moving scan must cover to be judged as a
+            whole, and to be judged at all.
+        turn_degrees: patients lie less askew than that, so it is the headers that disagree.
+        landmark_mm: landmarks can be placed more precisely than that by hand. They count as worse than before
+            only where they miss by more than a voxel.
+    """
+
+    folds_percent: float = 1.0
+    log_jacobian_sd: float = 0.5
+    volume_factor: float = 8.0
+    inverse_voxels: float = 0.5
+    similarity: float = 0.1
+    similarity_loss: float = 0.05
+    overlap: float = 0.5
+    little_overlap: float = 0.1
+    turn_degrees: float = 30.0
+    landmark_mm: float = 5.0
+
+
+def judge(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds = Thresholds()) -> Verdict:
+    """Judge a report by its numbers; those that are missing or None are not judged.
+
+    Args:
+        report: as `Registration.report`.
+        voxel_mm: edge of a voxel of the fixed image (mean, where the edges differ).
+        limits: where the numbers stop being harmless.
+    """
+    findings = [
+        *_landmarks(report, voxel_mm, limits),
+        *_similarity(report, limits),
+        *_overlap(report, limits),
+        *_folds(report, limits),
+        *_volumes(report, limits),
+        *_inverse(report, voxel_mm, limits),
+        *_headers(report, limits),
+    ]
+    for word in ("failed", "look closely"):
+        if any(found == word for found, _ in findings):
+            findings.sort(key=lambda finding: finding[0] != "failed")
+            return Verdict(word, [reason for _, reason in findings])
+    return Verdict("good", ["None of the checks found anything unusual. Confirm it in the pictures."])
+
+
+def number(report: Mapping[str, Any], *path: str) -> float | None:
+    """The number at this path of nested mappings; None where there is none, NaN where it is no finite one."""
+    value: Any = report
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return None if value is None else float(value)
+
+
+def _landmarks(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds) -> Iterator[_Finding]:
+    before, after = (number(report, "landmark_error_mm", when) for when in ("before", "after"))
+    if after is None:
+        return
+    if before is not None and after > max(before, voxel_mm):
+        yield "failed", f"The landmarks lie farther apart than before ({before:.1f} mm → {after:.1f} mm)."
+    elif not after <= limits.landmark_mm:
+        yield "look closely", f"The landmarks are still {after:.1f} mm apart on average."
+
+
+def _similarity(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
+    before, after = (number(report, "similarity", when) for when in ("before", "after"))
+    if after is None:
+        return
+    if before is not None and after < before - limits.similarity_loss:
+        yield "failed", f"The scans resemble each other less than before ({before:.2f} → {after:.2f})."
+    if not after >= limits.similarity:
+        yield "failed", f"Hardly anything in the scans corresponds (feature similarity {after:.2f})."
+
+
+def _overlap(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
+    overlap = number(report, "overlap")
+    if overlap is None or overlap >= limits.overlap:
+        return
+    covered = f"The moved scan covers {100 * overlap:.0f} % of the fixed body"
+    if overlap >= limits.little_overlap:
+        yield "look closely", f"{covered}; judge only where both are seen."
+    else:
+        yield "failed", f"{covered}: too little to align by."
+
+
+def _folds(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
+    folds = number(report, "folds_percent")
+    if folds is not None and not folds <= 0:
+        word: Word = "look closely" if folds <= limits.folds_percent else "failed"
+        yield word, f"The deformation folds over itself in {folds:.2g} % of the voxels."
+
+
+def _volumes(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
+    spread = number(report, "log_jacobian_sd")
+    if spread is not None and not spread <= limits.log_jacobian_sd:
+        yield "look closely", f"The deformation is rough (log-Jacobian spread {spread:.2f})."
+    ends = [number(report, f"log_jacobian_{end}") for end in ("min", "max")]
+    largest = max((abs(end) for end in ends if end is not None), default=0.0)
+    if not largest <= math.log(limits.volume_factor):
+        factor = math.exp(min(largest, 7.0))
+        yield "look closely", f"Somewhere tissue changes its volume more than {math.floor(factor)}-fold."
+
+
+def _inverse(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds) -> Iterator[_Finding]:
+    error = number(report, "inverse_consistency_mm")
+    if error is not None and not error <= limits.inverse_voxels * voxel_mm:
+        yield (
+            "look closely",
+            f"Going there and back misses by {error:.2f} mm; do not use the inverse for fine detail.",
+        )
+
+
+def _headers(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
+    turn = number(report, "header_turn_degrees")
+    if turn is not None and turn > limits.turn_degrees:
+        yield (
+            "look closely",
+            f"The headers disagree: the moving scan was found turned by {turn:.0f}°. "
+            "Check left and right, and where the scans come from.",
+        )
