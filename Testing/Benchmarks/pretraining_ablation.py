@@ -1,4 +1,4 @@
-"""What each choice of the pretraining is worth: variants of the smoke training, compared on the same fresh pairs.
+"""What each choice of the pretraining is worth: variants of the smoke training, on the same fresh pairs.
 
 python Testing/Benchmarks/pretraining_ablation.py [--steps 300] [--pairs 32] [--only NAME …]
 
