@@ -78,7 +78,7 @@ class Head:
 
     @torch.no_grad()
     def answers(self, dtype: torch.dtype = torch.bfloat16) -> Callable[[Tensor], Tensor]:
-        """A function of rows (N, F) of `dtype`: log-probability of each label, the balance undone → (N, labels)."""
+        """A function from rows (N, F) of `dtype` to log-probabilities (N, labels), the balance undone."""
         first, last = self.layers[0], self.layers[-1]
         weights = [first.weight * self.scale, *(layer.weight for layer in self.layers[1:])]
         biases = [first.bias - weights[0] @ self.shift, *(layer.bias for layer in self.layers[1:-1])]

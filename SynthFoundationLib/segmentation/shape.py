@@ -73,7 +73,7 @@ class ShapePrior:
         self._filled: dict[int, tuple] = {}
 
     def volume(self, slices: dict[int, np.ndarray], count: int) -> tuple[Tensor, Tensor]:
-        """Log-odds (D, H, W, count) float16, overwritten by the next call, and uncertainty along the axis in mm.
+        """Log-odds (D, H, W, count) float16, reused by the next call, and uncertainty (slices,) in mm.
 
         Args:
             slices: slice index → labels in 0 … count-1, the other two axes in their order.

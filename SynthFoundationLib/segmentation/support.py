@@ -1,7 +1,7 @@
 """Segment a scan from a few other labelled scans, without training a network.
 
-Every support scan is brought onto the image by registration. Its labels vote where they land, and a small head
-learns from all of them, on the voxels of the image, what each label looks like there.
+Every support scan is brought onto the image by registration. Its labels vote where they land, and a small
+head learns from all of them, on the voxels of the image, what each label looks like there.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def segment_from_support(
         support_images: k ≥ 1 labelled scans.
         support_labels: their label maps, 0 = background.
         transforms: image points → points of each support scan; by default they are registered here.
-        same_contrast: whether intensities mean the same in all scans; if not, only self-similarity is compared.
+        same_contrast: whether intensities mean the same in all scans; if not, self-similarity is compared.
         max_voxels: larger scans are worked on in merged voxels.
 
     Raises:

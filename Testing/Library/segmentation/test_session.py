@@ -43,7 +43,7 @@ def session(scan):
 
 
 def test_a_few_slices_give_the_volume(session, scan):
-    image, truth = scan
+    truth = scan[1]
     result = session.update((on_slices(truth, 6, 16, 25), GRID))
     labels = result.labels.data.numpy()
     assert result.complete_slices == ((0, 6), (0, 16), (0, 25))
