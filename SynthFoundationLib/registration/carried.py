@@ -28,7 +28,7 @@ class Carried:
 
 
 def read_carried(labels: Sequence[LabelsLike] = (), points: Sequence[PointsLike] = ()) -> Carried:
-    """Read labels and points; the files to write are named `NAME_moved`, of the same kind if it can be written.
+    """Read labels and points; the files to write are called `NAME_moved`, of the same kind if possible.
 
     Raises:
         InputError: one of them cannot be used.

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from .verdict import number
 
+_FIRST = ("Landmark error", "Feature similarity", "Overlap", "Folds", "Time")
+
 
 class Fact(NamedTuple):
     """One line of the table."""
@@ -20,6 +22,11 @@ class Fact(NamedTuple):
 def facts(report: Mapping[str, Any]) -> list[Fact]:
     """The lines for what a report holds; what it lacks has no line."""
     return [*_agreement(report), *_deformation(report), *_effort(report)]
+
+
+def at_a_glance(report: Mapping[str, Any]) -> list[Fact]:
+    """The few lines that say most."""
+    return [fact for fact in facts(report) if fact.name in _FIRST]
 
 
 def _agreement(report: Mapping[str, Any]) -> Iterator[Fact]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .facts import facts
+from .facts import at_a_glance, facts
 from .jpeg import jpeg
 from .pictures import Picture, Scale
 from .verdict import Verdict
@@ -29,7 +29,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 def page(report: Mapping[str, Any], verdict: Verdict, pictures: Sequence[Picture]) -> str:
     """The page: verdict, pictures, numbers, what was brought along, stages, settings and versions."""
     sections = [
-        _verdict(verdict),
+        _verdict(verdict, report),
         *(_picture(picture) for picture in pictures),
         _numbers(report),
         _labels(report.get("labels") or []),
@@ -48,13 +48,16 @@ def page(report: Mapping[str, Any], verdict: Verdict, pictures: Sequence[Picture
     )
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: Verdict, report: Mapping[str, Any]) -> str:
     kind = verdict.word.replace(" ", "-")
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
+    glance = "".join(
+        f"<li>{escape(fact.name)} <b>{escape(fact.value)}</b></li>" for fact in at_a_glance(report)
+    )
     return (
         f'<header class="verdict {kind}"><span class="sign" aria-hidden="true">{_SIGNS[verdict.word]}</span>'
         f'<div><p class="word">{escape(verdict.word)}</p><h1>{_TITLES[verdict.word]}</h1>'
-        f"<ul>{reasons}</ul></div></header>\n"
+        f'<ul>{reasons}</ul><ul class="glance">{glance}</ul></div></header>\n'
     )
 
 

@@ -67,6 +67,7 @@ def draw(
     planes = three_planes(fixed.grid, body_centre(body, fixed.grid, transform, moving.grid))
     scaled = normalise(moving)[:1]
     still = _cutter(normalise(fixed, body)[:1], fixed.grid, None)
+    inside = _cutter(body[None].float(), fixed.grid, None)
     before, after = (_cutter(scaled, moving.grid, through) for through in (None, transform))
     pictures = [
         Picture(
@@ -85,9 +86,9 @@ def draw(
         ),
     ]
     if feature_maps is not None:
-        pictures.append(_features(planes, *feature_maps))
+        pictures.append(_features(planes, inside, *feature_maps))
     if (bending := _bending(transform)) is not None:
-        pictures.append(_volume_change(planes, still, transform, bending))
+        pictures.append(_volume_change(planes, still, inside, transform, bending))
     return pictures
 
 
@@ -131,11 +132,11 @@ def _before_and_after(
     )
 
 
-def _features(planes: tuple[Plane, ...], fixed: Image, moved: Image) -> Picture:
+def _features(planes: tuple[Plane, ...], inside: _Slice, fixed: Image, moved: Image) -> Picture:
     colors = features_to_rgb([fixed.data, moved.data])
     rows = []
     for name, color, image in zip(("fixed", "moved"), colors, (fixed, moved), strict=True):
-        cuts = (_cut(color, image.grid, plane, None, fill=0.0) for plane in planes)
+        cuts = (_cut(color, image.grid, p, None, fill=0.0) * _lit(inside(p)) for p in planes)
         rows.append((name, tuple(_bytes(cut.transpose(1, 2, 0)) for cut in cuts)))
     return Picture(
         "Features",
@@ -147,13 +148,20 @@ def _features(planes: tuple[Plane, ...], fixed: Image, moved: Image) -> Picture:
 
 
 def _volume_change(
-    planes: tuple[Plane, ...], still: _Slice, transform: Transform, bending: DisplacementField
+    planes: tuple[Plane, ...],
+    still: _Slice,
+    inside: _Slice,
+    transform: Transform,
+    bending: DisplacementField,
 ) -> Picture:
     overall = _overall_log_volume(transform)
     step = min(bending.grid.spacing)
     maps = [log_jacobian(transform, grid_points(p.grid)[0], step).numpy() - overall for p in planes]
     end = _scale_end(np.concatenate([one.ravel() for one in maps]))
-    cuts = tuple(_bytes(_tinted(still(p), one, end)) for p, one in zip(planes, maps, strict=True))
+    tinted = (
+        _tinted(still(p), one, end) * _lit(inside(p))[..., None] for p, one in zip(planes, maps, strict=True)
+    )
+    cuts = tuple(_bytes(one) for one in tinted)
     factor = f"{math.exp(end):.4g}"
     return Picture(
         "Local change of volume",
@@ -164,6 +172,11 @@ def _volume_change(
         (("over the fixed scan", cuts),),
         Scale((SMALLER, np.ones(3), LARGER), (f"{factor} × smaller", "same", f"{factor} × larger")),
     )
+
+
+def _lit(inside: np.ndarray) -> np.ndarray:
+    """Brightness (H, W): full in the body, little around it."""
+    return 0.25 + 0.75 * np.nan_to_num(inside)
 
 
 def _tinted(grey: np.ndarray, log_volume: np.ndarray, end: float) -> np.ndarray:
