@@ -1,8 +1,8 @@
 """Physical space: grids, sampling and spatial transforms.
 
-The one geometry contract of the library: physical points are LPS millimetres, a transform maps fixed points to
-moving points, tensors are ``(C, D, H, W)`` with D the slowest axis (voxel index k), and every conversion between
-millimetres, voxels and ``grid_sample`` coordinates happens in `grid` and `sampling`.
+The one geometry contract of the library: physical points are LPS millimetres, a transform maps fixed points
+to moving points, tensors are ``(C, D, H, W)`` with D the slowest axis (voxel index k), and every conversion
+between millimetres, voxels and ``grid_sample`` coordinates happens in `grid` and `sampling`.
 """
 
 from .fields import compose, exponential, invert, log_jacobian_statistics

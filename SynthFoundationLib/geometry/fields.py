@@ -1,4 +1,4 @@
-"""Algebra of displacement fields (3, D, H, W) in LPS mm on one grid: compose, exponentiate, invert, Jacobian."""
+"""Algebra of displacement fields (3, D, H, W), LPS mm: compose, exponentiate, invert, Jacobian."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def invert(
 
 
 def jacobian_determinant(displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """det ∇(x + u(x)) at the inner voxels, by central differences → (D−2, H−2, W−2)."""
+    """Determinant of ∇(x + u(x)) at the inner voxels, by central differences → (D−2, H−2, W−2)."""
     u = to_voxels(displacement, grid)
     columns = []
     for axis in (3, 2, 1):
@@ -86,7 +86,7 @@ def from_voxels(displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
 
 
 def warp_by_voxels(volume: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
-    """volume(i + d(i)) for a (C, D, H, W) volume and a displacement (3, D, H, W) in voxels; borders are repeated."""
+    """Volume (C, D, H, W) read at i + d(i), d (3, D, H, W) in voxels; borders are repeated."""
     return sample_at_index(volume, index_lattice(displacement) + displacement.movedim(0, -1))
 
 

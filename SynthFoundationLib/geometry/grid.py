@@ -107,6 +107,11 @@ class Grid:
         margin = np.broadcast_to(np.asarray(voxels, int), 3)
         return self._centred(np.array(self.size) + 2 * margin, np.array(self.spacing))
 
+    def cropped(self, start: Sequence[int], stop: Sequence[int]) -> Grid:
+        """The voxels from index `start` up to, but not including, `stop`."""
+        size = tuple(b - a for a, b in zip(start, stop, strict=True))
+        return Grid(size, self.spacing, tuple(self.to_physical(start)), self.direction)
+
     def padded_to_multiple(self, multiple: int) -> Grid:
         """The grid grown at the far ends until each size divides by `multiple`."""
         size = [-(-n // multiple) * multiple for n in self.size]

@@ -1,8 +1,8 @@
 """Interpolation: the only place that knows `grid_sample` coordinates.
 
-``align_corners=False`` throughout: voxel i of n sits at (2i + 1)/n − 1, which is defined for n = 1 and lets the
-same numbers mean the same places at every resolution. The border rule is ITK's: the outermost voxel is valid up to
-half a voxel beyond its centre, everything farther is `fill`.
+``align_corners=False`` throughout: voxel i of n sits at (2i + 1)/n − 1, which is defined for n = 1 and lets
+the same numbers mean the same places at every resolution. The border rule is ITK's: the outermost voxel is
+valid up to half a voxel beyond its centre, everything farther is `fill`.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def resample(
     fill: float | None = 0.0,
     antialias: bool = False,
 ) -> torch.Tensor:
-    """A (C, D, H, W) volume on `source` read at the voxels of `target`, mapped there by `transform` → (C, …target.shape).
+    """A (C, D, H, W) volume on `source` read where `transform` sends the voxels of `target`.
 
     With `antialias` the volume is first smoothed along the axes that `target` samples more coarsely.
     """
@@ -109,15 +109,19 @@ def smooth(volume: torch.Tensor, sigma: float | tuple[float, float, float]) -> t
 
 
 def _smooth_axis(volume: torch.Tensor, axis: int, sigma: float) -> torch.Tensor:
-    radius = max(1, math.ceil(3 * sigma))
-    offsets = torch.arange(-radius, radius + 1, dtype=volume.dtype, device=volume.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    shape, pad = [1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]
-    shape[axis + 1] = 2 * radius + 1
+    """Sum of shifted views: on one channel many times faster than a convolution call."""
+    radius, length = max(1, math.ceil(3 * sigma)), volume.shape[axis]
+    offsets = np.arange(radius + 1)
+    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
+    kernel /= kernel[0] + 2 * kernel[1:].sum()
+    pad = [0] * 6
     pad[2 * (3 - axis)] = pad[2 * (3 - axis) + 1] = radius
-    padded = F.pad(volume[:, None], pad, mode="replicate")
-    return F.conv3d(padded, kernel.reshape(shape))[:, 0]
+    padded = F.pad(volume[None], pad, mode="replicate")[0]
+    result = padded.narrow(axis, radius, length) * float(kernel[0])
+    for n in range(1, radius + 1):
+        result.add_(padded.narrow(axis, radius - n, length), alpha=float(kernel[n]))
+        result.add_(padded.narrow(axis, radius + n, length), alpha=float(kernel[n]))
+    return result
 
 
 def _antialias_sigma(source: Grid, target: Grid) -> tuple[float, float, float]:

@@ -66,8 +66,8 @@ class Affine(Transform):
 class DisplacementField(Transform):
     """y = x + u(x), u linear between the voxels of `grid` and zero outside them, as in ITK.
 
-    A field that comes with its own `inverse_data` on the same grid inverts exactly as it was solved; any other is
-    inverted by fixed-point iteration.
+    A field that comes with its own `inverse_data` on the same grid inverts exactly as it was solved; any
+    other is inverted by fixed-point iteration.
     """
 
     def __init__(self, data: torch.Tensor, grid: Grid, inverse_data: torch.Tensor | None = None) -> None:

@@ -1,0 +1,153 @@
+"""The deformable stage: a stationary velocity field, found coarse to fine by Gauss–Newton.
+
+exp(v) is a diffeomorphism and exp(−v) its inverse (Arsigny et al., MICCAI 2006; Vercauteren et al., MICCAI
+2008). Features live on a data grid, the velocity on a control grid that may be coarser: the normal equations
+are summed over the voxels of a control cell, so that fine features place a smooth field at little cost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from ..geometry import Grid, resample
+from ..geometry.fields import exponential_voxels, from_voxels, to_voxels
+from .newton import normal_equations
+from .smoothness import Smoothness, solve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_STEP_VOXELS = 1.5
+# Share of the longest side by which the control grid exceeds the data, and its least and most voxels: room in
+# which the field tapers off to zero.
+TAPER, TAPER_VOXELS = 0.12, (3, 12)
+
+
+class Velocity(NamedTuple):
+    """A velocity (3, D, H, W) in LPS mm on its control grid."""
+
+    data: torch.Tensor
+    grid: Grid
+
+    def on(self, grid: Grid) -> Velocity:
+        """The same velocity at the voxels of another grid."""
+        return Velocity(resample(self.data, self.grid, grid, fill=0.0), grid)
+
+
+class Level(NamedTuple):
+    """What one resolution works on: features (C, D, H, W) of both images and their weight, on one grid."""
+
+    fixed: torch.Tensor
+    moving: torch.Tensor
+    weight: torch.Tensor
+    grid: Grid
+
+
+class Forces(NamedTuple):
+    """Additional normal equations on the control grid, such as landmarks': (6, …) and (3, …), in voxels."""
+
+    matrix: torch.Tensor
+    vector: torch.Tensor
+
+
+def refine_velocity(
+    velocity: Velocity,
+    level: Level,
+    control: int,
+    iterations: int,
+    solver_iterations: int,
+    smoothness: Smoothness,
+    forces: Callable[[Velocity], Forces] | None = None,
+    symmetric: bool = False,
+    tolerance: float = 0.01,
+) -> Velocity:
+    """Improve the velocity on one level; `forces` adds equations for the velocity it is given.
+
+    `symmetric` averages with the equations of the opposite direction. Stops when the mean step is less than
+    `tolerance` voxels.
+    """
+    cells = coarsened(level.grid, control)
+    margin = int(np.clip(np.ceil(TAPER * max(cells.size)), *TAPER_VOXELS))
+    grid = cells.padded(margin)
+    velocity = velocity.on(grid)
+    current = to_voxels(velocity.data, grid)
+    strength = None
+    for _ in range(iterations):
+        matrix, vector, error = _equations(level, control, current, margin)
+        if symmetric:
+            swapped = Level(level.moving, level.fixed, level.weight, level.grid)
+            other_matrix, other_vector, _ = _equations(swapped, control, -current, margin)
+            matrix, vector = (matrix + other_matrix) / 2, (vector - other_vector) / 2
+        if strength is None:
+            curvature = mean_curvature(matrix)
+            strength = curvature * error / spread_of(level)
+        if forces is not None:
+            extra = forces(Velocity(from_voxels(current, grid), grid))
+            matrix, vector = matrix + extra.matrix * curvature, vector + extra.vector * curvature
+        vector = vector.sub_(smoothness(current), alpha=strength)
+        step = solve(matrix, vector, smoothness, strength, solver_iterations)
+        step = _limited(step)
+        current = current + step
+        if float(step.norm(dim=0).mean()) < tolerance:
+            break
+    return Velocity(from_voxels(current, grid), grid)
+
+
+def mean_curvature(matrix: torch.Tensor) -> float:
+    """A third of the mean trace: the unit in which smoothness is measured."""
+    return max(float(matrix[[0, 3, 5]].mean()), 1e-9)
+
+
+def spread_of(level: Level) -> float:
+    """Weighted variance of the fixed features; the error of a hopeless alignment is twice this."""
+    total = level.weight.sum().clamp_min(1e-6)
+    mean = (level.fixed * level.weight).sum((1, 2, 3), keepdim=True) / total
+    variance = ((level.fixed - mean).square_() * level.weight).sum() / (total * len(level.fixed))
+    return max(float(variance), 1e-9)
+
+
+def coarsened(grid: Grid, factor: int) -> Grid:
+    """Cells of factor³ voxels; the last ones reach beyond the grid."""
+    if factor == 1:
+        return grid
+    size = tuple(-(-n // factor) for n in grid.size)
+    origin = grid.to_physical([(factor - 1) / 2] * 3)
+    return Grid(size, tuple(s * factor for s in grid.spacing), tuple(origin), grid.direction)
+
+
+def pooled(volume: torch.Tensor, factor: int) -> torch.Tensor:
+    """Means over cells of factor³ voxels of (C, D, H, W); incomplete cells count what they have."""
+    if factor == 1:
+        return volume
+    return F.avg_pool3d(volume[None], factor, ceil_mode=True)[0]
+
+
+def _equations(
+    level: Level, control: int, velocity: torch.Tensor, margin: int
+) -> tuple[torch.Tensor, torch.Tensor, float]:
+    """Normal equations on the control grid, in its voxels, zero in its margin; and the data error."""
+    displacement = exponential_voxels(velocity)
+    inner = displacement[(..., *(slice(margin, n - margin) for n in displacement.shape[1:]))]
+    equations = normal_equations(level.fixed, level.moving, spread(inner, control, level.grid), level.weight)
+    padding = (margin,) * 6
+    return (
+        F.pad(pooled(equations.matrix, control), padding) * control**2,
+        F.pad(pooled(equations.vector, control), padding) * control,
+        equations.error,
+    )
+
+
+def spread(displacement: torch.Tensor, control: int, grid: Grid) -> torch.Tensor:
+    """A displacement in cells of control³ voxels, as voxels of `grid`."""
+    if control == 1:
+        return displacement
+    return control * resample(displacement, coarsened(grid, control), grid, fill=None)
+
+
+def _limited(step: torch.Tensor) -> torch.Tensor:
+    length = step.norm(dim=0, keepdim=True)
+    return step * (MAX_STEP_VOXELS / length.clamp_min(MAX_STEP_VOXELS))

@@ -1,0 +1,146 @@
+"""Rigid and affine registration on features: Gauss–Newton in 6 or 12 parameters."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from .newton import PAIRS, normal_equations
+
+LinearKind = Literal["rigid", "affine"]
+MAX_STEP_VOXELS = 2.0
+DAMPING = 1e-3
+
+
+class LinearStep(NamedTuple):
+    """Result of a linear stage: 4×4 map of fixed to moving voxel indices, and the data error."""
+
+    matrix: np.ndarray
+    error: float
+
+
+def register_linear(
+    fixed: torch.Tensor,
+    moving: torch.Tensor,
+    weight: torch.Tensor,
+    kind: LinearKind,
+    iterations: int,
+    stiffness: float,
+    tolerance: float = 0.02,
+) -> LinearStep:
+    """Align (C, D, H, W) features that lie on one grid.
+
+    `stiffness` holds back stretch and shear, in units of the mean data term: images of different stretches of
+    the body would otherwise be squeezed until their outlines agree. Stops when no voxel moves by `tolerance`
+    voxels.
+    """
+    frame = _Frame(tuple(fixed.shape[1:]))
+    total = np.eye(4)
+    generators = _generators(kind)
+    error = float("nan")
+    for _ in range(iterations):
+        displacement = frame.displacement(total - np.eye(4))
+        equations = normal_equations(fixed, moving, displacement, weight)
+        error = equations.error
+        hessian, gradient = frame.project(equations.matrix, equations.vector)
+        hessian, gradient = generators.T @ hessian @ generators, generators.T @ gradient
+        if kind == "affine":
+            hessian, gradient = _resist_strain(hessian, gradient, generators, total, stiffness)
+        hessian += DAMPING * np.diag(np.diag(hessian)) + 1e-12 * np.eye(len(hessian))
+        step = np.zeros((4, 4))
+        step[:3] = (generators @ np.linalg.solve(hessian, gradient)).reshape(3, 4)
+        largest = np.abs(step).sum(1).max() * frame.radius
+        if largest > MAX_STEP_VOXELS:
+            step *= MAX_STEP_VOXELS / largest
+        total = total @ (_rotation_of(step) if kind == "rigid" else np.eye(4) + step)
+        if largest < tolerance:
+            break
+    return LinearStep(frame.to_index(total), error)
+
+
+class _Frame:
+    """Coordinates in which the grid is centred and its longest half axis is 1."""
+
+    def __init__(self, shape: tuple[int, int, int]) -> None:
+        self.shape, self.radius = shape, max(shape) / 2
+        self.axes = [(torch.arange(n) - (n - 1) / 2) / self.radius for n in shape]
+
+    def displacement(self, matrix: np.ndarray) -> torch.Tensor:
+        """A 4×4 displacement in this frame as voxels (3, D, H, W)."""
+        z, y, x = self.axes
+        m = torch.as_tensor(matrix * self.radius, dtype=torch.float32)
+        rows = [
+            m[a, 0] * x + (m[a, 1] * y[:, None] + (m[a, 2] * z[:, None, None] + m[a, 3])) for a in range(3)
+        ]
+        return torch.stack([row.expand(self.shape) for row in rows])
+
+    def project(self, matrix: torch.Tensor, vector: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Per-voxel equations → 12×12 and 12: three rows of (x, y, z, 1) coefficients."""
+        second, first = self._moments(matrix), self._moments(vector, order=1)
+        hessian = np.zeros((3, 4, 3, 4))
+        for n, (a, b) in enumerate(PAIRS):
+            hessian[a, :, b, :] = hessian[b, :, a, :] = second[n]
+        scale = self.radius
+        return hessian.reshape(12, 12) * scale**2, first.reshape(12) * scale
+
+    def _moments(self, values: torch.Tensor, order: int = 2) -> np.ndarray:
+        """Sums of (N, D, H, W) against (x, y, z, 1), or against their products, summed axis by axis."""
+        z, y, x = self.axes
+        powers = [torch.stack([axis**p for p in range(order + 1)], 1) for axis in (x, y, z)]
+        sums = torch.einsum("ndhw,wx->ndhx", values, powers[0])
+        sums = torch.einsum("ndhx,hy->ndyx", sums, powers[1])
+        table = torch.einsum("ndyx,dz->nxyz", sums.double(), powers[2].double()).numpy()
+        exponents = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+        if order == 1:
+            return np.stack([table[:, e[0], e[1], e[2]] for e in exponents], 1)
+        pairs = exponents[:, None] + exponents[None]
+        return table[:, pairs[..., 0], pairs[..., 1], pairs[..., 2]]
+
+    def to_index(self, matrix: np.ndarray) -> np.ndarray:
+        """A map in this frame as a map of voxel indices (i, j, k)."""
+        centre = (np.array(self.shape[::-1]) - 1) / 2
+        into = np.diag([1 / self.radius] * 3 + [1.0])
+        into[:3, 3] = -centre / self.radius
+        return np.linalg.inv(into) @ matrix @ into
+
+
+def _generators(kind: LinearKind) -> np.ndarray:
+    """Columns: translations, rotations and, for affine, the six strains, as 12 coefficients."""
+    columns = [_unit((a, 3)) for a in range(3)]
+    columns += [_unit((b, a)) - _unit((a, b)) for a, b in ((0, 1), (0, 2), (1, 2))]
+    if kind == "affine":
+        columns += [_unit((a, a)) for a in range(3)]
+        columns += [_unit((b, a)) + _unit((a, b)) for a, b in ((0, 1), (0, 2), (1, 2))]
+    return np.stack([c.ravel() for c in columns], 1)
+
+
+def _unit(place: tuple[int, int]) -> np.ndarray:
+    matrix = np.zeros((3, 4))
+    matrix[place] = 1.0
+    return matrix
+
+
+def _resist_strain(
+    hessian: np.ndarray, gradient: np.ndarray, generators: np.ndarray, total: np.ndarray, stiffness: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add ½ k |strain|² to the objective, k = stiffness × the data's own mean curvature for rotations."""
+    strain = (total[:3, :3] + total[:3, :3].T) / 2 - np.eye(3)
+    now = np.array([strain[0, 0], strain[1, 1], strain[2, 2], strain[0, 1], strain[0, 2], strain[1, 2]])
+    curvature = stiffness * np.diag(hessian)[3:6].mean()
+    hessian, gradient = hessian.copy(), gradient.copy()
+    hessian[6:, 6:] += curvature * np.eye(6)
+    gradient[6:] -= curvature * now
+    return hessian, gradient
+
+
+def _rotation_of(step: np.ndarray) -> np.ndarray:
+    """I + step with its rotation part made an exact rotation."""
+    result = np.eye(4) + step
+    u, _, v = np.linalg.svd(result[:3, :3])
+    result[:3, :3] = u @ v
+    return result
+
+
+__all__ = ["LinearKind", "LinearStep", "register_linear"]

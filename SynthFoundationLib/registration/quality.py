@@ -1,0 +1,125 @@
+"""The numbers by which a registration is judged."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..geometry import Affine, DisplacementField, Grid, Transform, grid_points, log_jacobian_statistics
+from ..geometry.fields import jacobian_determinant
+from ..images import Image
+from .comparison import Descriptor
+from .landmarks import landmark_error
+from .scan import Scan
+
+LOOK_VOXELS = 72
+CHECKED_POINTS = 20_000
+
+
+def describe(
+    fixed: Scan,
+    moving: Scan,
+    descriptor: Descriptor,
+    forward: Transform,
+    backward: Transform,
+    landmarks: tuple[np.ndarray, np.ndarray] | None,
+    field_grid: Grid | None,
+) -> tuple[dict[str, Any], tuple[Image, Image]]:
+    """JSON-plain numbers, and coarse features of the fixed and of the moved image."""
+    grid = _overview(fixed)
+    body = fixed.at_spacing(grid.spacing[0]).body_on(grid)
+    before, _, _ = _similarity(fixed, moving, descriptor, grid, body, Affine())
+    after, overlap, maps = _similarity(fixed, moving, descriptor, grid, body, forward)
+    numbers: dict[str, Any] = {
+        "similarity": {"before": before, "after": after},
+        "overlap": overlap,
+        "header_turn_degrees": _turn(forward, fixed.grid),
+        "inverse_consistency_mm": _inverse_error(forward, backward, grid, body),
+        "landmark_error_mm": None,
+        "peak_memory_mb": peak_memory_mb(),
+        "versions": versions(),
+        "grid": {"fixed_size": list(fixed.grid.size), "fixed_spacing_mm": list(fixed.grid.spacing)},
+    }
+    numbers |= _deformation(forward, field_grid)
+    if landmarks is not None:
+        errors = (landmark_error(t, *landmarks) for t in (Affine(), forward))
+        numbers["landmark_error_mm"] = dict(zip(("before", "after"), errors, strict=True))
+    return numbers, maps
+
+
+def _overview(fixed: Scan) -> Grid:
+    spacing = max(fixed.grid.extent.max() / LOOK_VOXELS, fixed.finest)
+    return fixed.grid.with_spacing(spacing)
+
+
+def _similarity(
+    fixed: Scan, moving: Scan, descriptor: Descriptor, grid: Grid, body: torch.Tensor, transform: Transform
+) -> tuple[float, float, tuple[Image, Image]]:
+    """Feature correlation inside the fixed body, share of it that is covered, and the features."""
+    near_fixed, near_moving = fixed.at_spacing(grid.spacing[0]), moving.at_spacing(grid.spacing[0])
+    a, b = descriptor(near_fixed.on(grid)), descriptor(near_moving.on(grid, transform))
+    inside = body * near_fixed.weight_on(grid)
+    weight = inside * near_moving.weight_on(grid, transform)
+    total = weight.sum().clamp_min(1e-6)
+    u, v = (x - (x * weight).sum((1, 2, 3), keepdim=True) / total for x in (a, b))
+    product = (u * v * weight).sum()
+    norm = ((u * u * weight).sum() * (v * v * weight).sum()).sqrt().clamp_min(1e-12)
+    overlap = float(total / inside.sum().clamp_min(1e-6))
+    return float(product / norm), overlap, (Image(a.cpu(), grid), Image(b.cpu(), grid))
+
+
+def _turn(transform: Transform, grid: Grid) -> float:
+    """Degrees by which the linear part turns the image against what the headers say."""
+    ends = transform.apply(grid.center + np.vstack((np.zeros(3), 20 * np.eye(3))))
+    u, _, v = np.linalg.svd((ends[1:] - ends[0]).T)
+    cosine = (np.trace(u @ v) - 1) / 2
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def _inverse_error(forward: Transform, backward: Transform, grid: Grid, body: torch.Tensor) -> float:
+    """Mean distance in mm between body points and their images under forward, then backward."""
+    points = grid_points(grid)[body[0].cpu() > 0.5]
+    points = points[:: max(1, len(points) // CHECKED_POINTS)].double()
+    if not len(points):
+        return 0.0
+    return float((backward(forward(points)) - points).norm(dim=-1).mean())
+
+
+def _deformation(forward: Transform, field_grid: Grid | None) -> dict[str, float]:
+    fields = [t for t in getattr(forward, "transforms", []) if isinstance(t, DisplacementField)]
+    if field_grid is None or not fields:
+        return {
+            "folds_percent": 0.0,
+            "log_jacobian_sd": 0.0,
+            "log_jacobian_min": 0.0,
+            "log_jacobian_max": 0.0,
+        }
+    logs = jacobian_determinant(fields[0].data, field_grid).clamp_min(1e-3).log()
+    extremes = {"log_jacobian_min": float(logs.min()), "log_jacobian_max": float(logs.max())}
+    return log_jacobian_statistics(fields[0].data, field_grid) | extremes
+
+
+def peak_memory_mb() -> float | None:
+    """Largest memory this process has held, or None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1024**2 if platform.system() == "Darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part."""
+    names = ("SynthFoundationLib", "torch", "SimpleITK", "numpy", "scipy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found

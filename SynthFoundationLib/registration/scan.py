@@ -1,0 +1,106 @@
+"""One side of a registration: a scan made ready to be compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+
+from ..errors import InputError
+from ..geometry import Affine, Grid, Transform, resample
+from ..images import Image, foreground, normalise
+from ..images.foreground import is_padding
+
+# A voxel counts as picture, and not as padding, where at least this share of it is.
+HELD_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A scan in [0, 1] and where it counts.
+
+    Attributes:
+        data: (C, D, H, W) intensities in [0, 1].
+        grid: their grid.
+        body: (1, D, H, W), 1 where the patient is.
+        mask: (1, D, H, W), 1 where the user wants the images compared.
+        held: (1, D, H, W), 1 where there is a picture and no padding.
+    """
+
+    data: torch.Tensor
+    grid: Grid
+    body: torch.Tensor
+    mask: torch.Tensor
+    held: torch.Tensor
+
+    @property
+    def finest(self) -> float:
+        """The smallest voxel edge, mm; features are not taken on finer voxels than this."""
+        return min(self.grid.spacing)
+
+    def at_spacing(self, spacing: float) -> Scan:
+        """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""
+        grid = self.grid.with_spacing(np.maximum(spacing, self.grid.spacing))
+        if grid.size == self.grid.size:
+            return self
+        parts = (self.data, self.body, self.mask, self.held)
+        data, body, mask, held = (resample(x, self.grid, grid, fill=None, antialias=True) for x in parts)
+        return Scan(data, grid, body, mask, held)
+
+    def continued(self) -> Scan:
+        """The scan with padding replaced by the nearest picture, and out of the mask.
+
+        Scanners, anonymisers and skull strippers pad with one value. The edge of padding is often the end of
+        the picture and no edge of the patient: continued by what lies nearest, it gives no features to be
+        aligned.
+        """
+        missing = (self.held[0] < HELD_SHARE).cpu().numpy()
+        if not missing.any() or missing.all():
+            return self
+        k, j, i = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+        return Scan(self.data[:, k, j, i], self.grid, self.body, self.mask * self.held, self.held)
+
+    def on(self, grid: Grid, transform: Transform | None = None) -> Image:
+        """The scan at the voxels of `grid`, its border repeated beyond."""
+        return Image(resample(self.data, self.grid, grid, transform, fill=None), grid)
+
+    def body_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
+        """(1, D, H, W) in 0…1: patient, zero outside the field of view."""
+        return resample(self.body, self.grid, grid, transform, fill=0.0)
+
+    def weight_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
+        """(1, D, H, W) in 0…1: inside the field of view and the mask."""
+        return resample(self.mask, self.grid, grid, transform, fill=0.0)
+
+    def cropped(self, margin_mm: float) -> Grid:
+        """The part of the grid that holds the patient and a margin around."""
+        held = (self.body[0] * self.mask[0] > HELD_SHARE).cpu().numpy()
+        start, stop = [], []
+        for axis, size, spacing in zip((2, 1, 0), self.grid.size, self.grid.spacing, strict=True):
+            places = np.flatnonzero(held.any(axis=tuple(a for a in range(3) if a != axis)))
+            margin = int(np.ceil(margin_mm / spacing))
+            low, high = (places[0], places[-1]) if len(places) else (0, size - 1)
+            start.append(max(0, int(low) - margin))
+            stop.append(min(size, int(high) + 1 + margin))
+        return self.grid.cropped(start, stop)
+
+
+def prepare(image: Image, mask: Image | None, device: torch.device, what: str) -> Scan:
+    """Scale intensities, find the patient and what is padding.
+
+    Raises:
+        InputError: the mask is empty inside the image.
+    """
+    body = foreground(image)
+    held = ~torch.stack([is_padding(channel) for channel in image.data]).all(0)
+    wanted = torch.ones_like(held[None], dtype=torch.float32)
+    if mask is not None:
+        wanted = resample((mask.data != 0).float(), mask.grid, image.grid, Affine(), mode="nearest")
+        if not bool(wanted.any()):
+            raise InputError(
+                f"the mask of {what} is empty inside the image; draw it where the images are to be aligned"
+            )
+    parts = (body[None].float(), wanted, held[None].float())
+    return Scan(normalise(image, body).to(device), image.grid, *(x.to(device) for x in parts))

@@ -1,0 +1,123 @@
+"""Every parameter of registration, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class StartSettings:
+    """How the start is searched.
+
+    Attributes:
+        search_voxels: voxels along the longest axis while orientations are tried.
+        refine_voxels: the same while the best poses are refined.
+        tilt_degrees: turns tried about each axis where right angles decide nothing.
+        kept: poses refined and compared.
+        decisive: how many times better the best orientation must score for the search to end there.
+        header_trust: how much more a pose counts that agrees with the headers' orientation.
+        rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
+        stiffness: resistance to stretch and shear, in units of the data's curvature.
+    """
+
+    search_voxels: int = 18
+    refine_voxels: int = 32
+    tilt_degrees: tuple[float, ...] = (22.5, 45.0)
+    kept: int = 3
+    decisive: float = 1.25
+    header_trust: float = 0.06
+    rigid_rounds: int = 3
+    affine_rounds: int = 3
+    iterations: int = 4
+    stiffness: float = 0.3
+
+
+@dataclass(frozen=True)
+class LinearSettings:
+    """The rigid and affine stages: voxels along the longest axis per level, and as in `StartSettings`."""
+
+    voxels: tuple[int, ...] = (64,)
+    rounds: int = 2
+    iterations: int = 5
+    stiffness: float = 0.3
+
+
+@dataclass(frozen=True)
+class DiscreteSettings:
+    """The global discrete stage.
+
+    Attributes:
+        voxels: about how many voxels its grid has at most.
+        coarsening: of its grid against the finest data grid, at least.
+        reach: displacements of up to so many voxels are tried along each axis; 0 leaves the stage out.
+    """
+
+    voxels: int = 8_000
+    coarsening: int = 4
+    reach: int = 4
+
+
+@dataclass(frozen=True)
+class DeformableSettings:
+    """The continuous stage.
+
+    Attributes:
+        voxels: about how many voxels the finest data grid has; bounds memory and time.
+        levels: coarsening of the data grid per level, coarse to fine.
+        control: coarsening of the velocity grid against the data grid, per level.
+        iterations: Gauss–Newton steps per level.
+        solver_iterations: conjugate gradient steps in each of these.
+        bending, stretching: smoothness, in units of the mean data curvature.
+        margin_mm: how much air around the patient takes part.
+        air_weight: how much air counts against the patient.
+    """
+
+    voxels: int = 2_000_000
+    levels: tuple[int, ...] = (4, 2, 1)
+    control: tuple[int, ...] = (1, 1, 2)
+    iterations: tuple[int, ...] = (8, 6, 4)
+    solver_iterations: int = 30
+    bending: float = 10.0
+    stretching: float = 1.0
+    margin_mm: float = 10.0
+    air_weight: float = 0.05
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All parameters of a registration; `Settings.preset` gives the named ones.
+
+    `landmark_weight` is the pull of a pair of landmarks in units of the mean data curvature.
+    """
+
+    start: StartSettings = field(default_factory=StartSettings)
+    linear: LinearSettings = field(default_factory=LinearSettings)
+    discrete: DiscreteSettings = field(default_factory=DiscreteSettings)
+    deformable: DeformableSettings = field(default_factory=DeformableSettings)
+    landmark_weight: float = 100.0
+
+    @classmethod
+    def preset(cls, name: str) -> Settings:
+        """The settings called `fast`, `default` or `accurate`.
+
+        Raises:
+            InputError: there is no such preset.
+        """
+        if name not in PRESETS:
+            raise InputError(f"preset {name!r} is unknown; allowed are {', '.join(PRESETS)}")
+        return PRESETS[name]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for reports."""
+        return asdict(self)
+
+
+_DEFAULT = Settings()
+PRESETS = {
+    "fast": replace(_DEFAULT, deformable=replace(_DEFAULT.deformable, voxels=250_000)),
+    "default": _DEFAULT,
+    "accurate": replace(_DEFAULT, deformable=replace(_DEFAULT.deformable, voxels=4_000_000)),
+}

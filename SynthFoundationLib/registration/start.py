@@ -1,0 +1,239 @@
+"""The start: the pose from which local methods find the rest, whatever the headers say.
+
+Rotations are tried one by one on coarse features; for each, all translations at once by Fourier correlation
+of the centred features, which rewards a large and well-matching overlap. The best few are refined as rigid
+and affine transforms and compared again.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+
+from ..geometry import Affine, Grid
+from .linear import register_linear
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ..images import Image
+    from .scan import Scan
+    from .settings import StartSettings
+
+    CoarseFeatures = Callable[[Image], torch.Tensor]
+
+
+# Translations kept per rotation, and how many coarse voxels they lie apart.
+PEAKS = 2
+PEAKS_APART = 3
+
+
+class Candidate(NamedTuple):
+    """A pose: 4×4 fixed mm → moving mm, its turn from the header's orientation, and its score.
+
+    `centre` is the homogeneous centre of the fixed image, where poses are compared.
+    """
+
+    matrix: np.ndarray
+    rotation: np.ndarray
+    score: float
+    centre: np.ndarray
+
+
+def find_start(fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings) -> Affine:
+    """The best affine start found without any help."""
+    spacing = _spacing(fixed, moving, settings.search_voxels)
+    near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
+    search = _Search(*near, features, spacing, moving.grid.extent.max())
+    found = [pose for rotation in right_angle_turns() for pose in search(rotation)]
+    ranked = _ranked(found, settings)
+    if not _decisive(ranked, settings):
+        search = _Search(*near, features, spacing, float(np.linalg.norm(moving.grid.extent)))
+        more = [
+            pose
+            for candidate in _distinct(ranked, settings.kept, apart_mm=np.inf)
+            for turn in tilts(settings.tilt_degrees)
+            for pose in search(candidate.rotation @ turn)
+        ]
+        ranked = _ranked([*found, *more], settings)
+    apart = PEAKS_APART * search.spacing
+    kept = _distinct(ranked, 1 if _decisive(ranked, settings) else settings.kept, apart)
+    spacing = _spacing(fixed, moving, settings.refine_voxels)
+    near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
+    refine = _Refinement(*near, features, spacing, settings)
+    refined = _ranked([refine(candidate) for candidate in kept], settings)
+    return Affine(refined[0].matrix)
+
+
+def right_angle_turns() -> list[np.ndarray]:
+    """The 24 rotations that map axes to axes, the identity first."""
+    turns = []
+    for order, signs in itertools.product(
+        itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)
+    ):
+        turn = np.zeros((3, 3))
+        turn[range(3), order] = signs
+        if np.linalg.det(turn) > 0:
+            turns.append(turn)
+    return sorted(turns, key=lambda turn: -np.trace(turn))
+
+
+def tilts(degrees: Iterable[float]) -> list[np.ndarray]:
+    """Turns about each axis by plus and minus each angle."""
+    return [_about(axis, sign * angle) for angle in degrees for axis in range(3) for sign in (1, -1)]
+
+
+def _about(axis: int, degrees: float) -> np.ndarray:
+    a, b = [n for n in range(3) if n != axis]
+    turn, angle = np.eye(3), np.deg2rad(degrees)
+    turn[a, a] = turn[b, b] = np.cos(angle)
+    turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
+    return turn
+
+
+def _spacing(fixed: Scan, moving: Scan, voxels: int) -> float:
+    """Coarse spacing at which the larger image has `voxels` along its longest axis."""
+    longest = max(fixed.grid.extent.max(), moving.grid.extent.max())
+    return max(longest / voxels, min(*fixed.grid.spacing, *moving.grid.spacing))
+
+
+def _ranked(candidates: list[Candidate], settings: StartSettings) -> list[Candidate]:
+    """Best first; a pose near the header's own orientation is believed more readily."""
+
+    def belief(candidate: Candidate) -> float:
+        upright = (np.trace(candidate.rotation) - 1) / 2
+        return candidate.score * (1 + settings.header_trust * max(0.0, upright))
+
+    return sorted(candidates, key=lambda c: -belief(c))
+
+
+def _distinct(ranked: list[Candidate], count: int, apart_mm: float) -> list[Candidate]:
+    """The best that differ from each other by more than 20 degrees or `apart_mm`."""
+    kept: list[Candidate] = []
+    for candidate in ranked:
+        if all(_angle(candidate, other) > 20 or _distance(candidate, other) > apart_mm for other in kept):
+            kept.append(candidate)
+    return kept[:count]
+
+
+def _distance(a: Candidate, b: Candidate) -> float:
+    """Distance in mm between the two images of the fixed image's centre."""
+    return float(np.linalg.norm((a.matrix - b.matrix) @ a.centre))
+
+
+def _decisive(ranked: list[Candidate], settings: StartSettings) -> bool:
+    """Whether the best clearly beats everything that is turned elsewhere."""
+    others = [c.score for c in ranked[1:] if _angle(c, ranked[0]) > 60]
+    return not others or ranked[0].score > settings.decisive * max(others)
+
+
+def _angle(a: Candidate, b: Candidate) -> float:
+    cosine = (np.trace(a.rotation.T @ b.rotation) - 1) / 2
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
+
+
+class _Search:
+    """Scores all translations of the moving image for one rotation."""
+
+    def __init__(
+        self, fixed: Scan, moving: Scan, features: CoarseFeatures, spacing: float, side_mm: float
+    ) -> None:
+        """`side_mm` is the side of the cube into which the turned moving image must fit."""
+        self.moving, self.features, self.spacing = moving, features, spacing
+        self.grid = fixed.grid.with_spacing(spacing)
+        self.centre = np.append(self.grid.center, 1.0)
+        image = features(fixed.on(self.grid))
+        self.mean = image.mean((1, 2, 3), keepdim=True)
+        weight = fixed.weight_on(self.grid)
+        image = (image - self.mean) * weight
+        side = int(np.ceil(side_mm / spacing))
+        self.cube = _cube(side, spacing, self.grid)
+        self.padded = [next_fast_len(n + side, real=True) for n in self.grid.shape]
+        self.fixed_energy = float(image.square().sum())
+        self.image, self.energy, self.weight = (
+            torch.fft.rfftn(x, self.padded) for x in (image, image.square().sum(0), weight[0])
+        )
+        self.least_overlap = 0.2 * min(float(weight.sum()), moving.grid.extent.prod() / spacing**3)
+
+    def __call__(self, rotation: np.ndarray) -> list[Candidate]:
+        """The best translations under one rotation (3×3, fixed → moving)."""
+        turn = np.eye(4)
+        turn[:3, :3], turn[:3, 3] = rotation, self.moving.grid.center
+        weight = self.moving.weight_on(self.cube, Affine(turn))
+        image = (self.features(self.moving.on(self.cube, Affine(turn))) - self.mean) * weight
+        score = self._correlation(image, weight)
+        found = []
+        for _ in range(PEAKS):
+            best = np.array(np.unravel_index(int(score.argmax()), tuple(self.padded)))
+            shift = np.where(best >= self.grid.shape, best - self.padded, best)[::-1]
+            move = np.eye(4)
+            move[:3, 3] = self.cube.to_physical((0, 0, 0)) - self.grid.to_physical(shift)
+            found.append(Candidate(turn @ move, rotation, float(score.max()), self.centre))
+            around = [
+                torch.arange(b - PEAKS_APART, b + PEAKS_APART + 1) % n for b, n in zip(best, self.padded)
+            ]
+            score[torch.meshgrid(*around, indexing="ij")] = -1.0
+        return found
+
+    def _correlation(self, image: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Σ f·m, divided by the geometric mean of the overlap's and the whole images' norms."""
+        moving_energy = float(image.square().sum())
+        product = self._correlate(self.image, image).clamp_min(0)
+        fixed_part = self._correlate(self.energy, weight[0]).clamp_min(0)
+        moving_part = self._correlate(self.weight, image.square().sum(0)).clamp_min(0)
+        whole = self.fixed_energy * moving_energy + 1e-12
+        norm = (fixed_part * moving_part).clamp_min(1e-6 * whole).mul_(whole).pow_(0.25)
+        score = product / norm
+        return torch.where(self._correlate(self.weight, weight[0]) > self.least_overlap, score, -1.0)
+
+    def _correlate(self, fixed_spectrum: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
+        spectrum = fixed_spectrum * torch.fft.rfftn(moving, self.padded).conj()
+        if spectrum.ndim == 4:
+            spectrum = spectrum.sum(0)
+        return torch.fft.irfftn(spectrum, self.padded)
+
+
+def _cube(side: int, spacing: float, like: Grid) -> Grid:
+    """A cube of voxels centred on the physical origin, with the axes of `like`."""
+    corner = like.axes @ (-(side - 1) / 2 * spacing * np.ones(3))
+    return Grid((side,) * 3, (spacing,) * 3, tuple(corner), like.direction)
+
+
+class _Refinement:
+    """Rigid, then affine registration of a candidate on a finer grid."""
+
+    def __init__(
+        self, fixed: Scan, moving: Scan, features: CoarseFeatures, spacing: float, settings: StartSettings
+    ) -> None:
+        self.moving, self.features, self.settings = moving, features, settings
+        self.grid = fixed.grid.with_spacing(spacing)
+        self.fixed = features(fixed.on(self.grid))
+        self.weight = fixed.weight_on(self.grid)
+        self.mean = (self.fixed * self.weight).sum((1, 2, 3), keepdim=True) / self.weight.sum()
+
+    def __call__(self, candidate: Candidate) -> Candidate:
+        """The refined candidate with its score at this resolution."""
+        matrix = candidate.matrix
+        for kind, rounds in (("rigid", self.settings.rigid_rounds), ("affine", self.settings.affine_rounds)):
+            for _ in range(rounds):
+                image, weight = self._moved(matrix)
+                step = register_linear(
+                    self.fixed, image, weight, kind, self.settings.iterations, self.settings.stiffness
+                )
+                matrix = matrix @ self.grid.matrix @ step.matrix @ self.grid.inverse_matrix
+        return Candidate(matrix, candidate.rotation, self._score(matrix), candidate.centre)
+
+    def _moved(self, matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        image = self.features(self.moving.on(self.grid, Affine(matrix)))
+        return image, self.weight * self.moving.weight_on(self.grid, Affine(matrix))
+
+    def _score(self, matrix: np.ndarray) -> float:
+        image, weight = self._moved(matrix)
+        a, b = self.fixed - self.mean, image - self.mean
+        product, whole = float((a * b * weight).sum()), float((a * a * self.weight).sum())
+        part = float((a * a * weight).sum()) * float((b * b * weight).sum())
+        return product / (part**0.25 * whole**0.5 + 1e-12)
