@@ -80,7 +80,7 @@ def draw(
         Picture(
             "Checkerboard",
             "Squares of both scans by turns. Follow a contour from square to square: where it is "
-            "aligned, it does not jump.",
+            "aligned, it does not jump. Squares without a picture lie outside the moving scan.",
             planes,
             _before_and_after(planes, still, before, after, checkerboard),
         ),
@@ -126,10 +126,13 @@ def _before_and_after(
     after: _Slice,
     drawn: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> tuple[tuple[str, tuple[np.ndarray, ...]], ...]:
-    return tuple(
-        (name, tuple(_bytes(drawn(still(plane), moved(plane))) for plane in planes))
-        for name, moved in (("before", before), ("after", after))
-    )
+    rows = []
+    for name, moving in (("before", before), ("after", after)):
+        cuts = [moving(plane) for plane in planes]
+        missing = all(np.isnan(cut).all() for cut in cuts)
+        drawings = (_bytes(drawn(still(p), cut)) for p, cut in zip(planes, cuts, strict=True))
+        rows.append((f"{name}: the moving scan lies elsewhere" if missing else name, tuple(drawings)))
+    return tuple(rows)
 
 
 def _features(planes: tuple[Plane, ...], inside: _Slice, fixed: Image, moved: Image) -> Picture:

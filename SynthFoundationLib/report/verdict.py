@@ -28,6 +28,8 @@ class Thresholds:
         volume_factor: no tissue grows or shrinks so many times between scans that show the same anatomy.
         inverse_voxels: forward and back must lead to the same voxel, so within half of one.
         similarity: correlation of features below which nothing in the scans visibly corresponds.
+        faint_similarity: scans may lie beside each other below it: with MIND-SSC wrong matches reach about
+            0.15, and right ones between CT and MR start at about 0.2.
         similarity_loss: scans that were aligned from the start may lose so much by interpolation.
         overlap, little_overlap: share of the fixed body that the moving scan must cover to be judged as a
             whole, and to be judged at all.
@@ -41,6 +43,7 @@ class Thresholds:
     volume_factor: float = 8.0
     inverse_voxels: float = 0.5
     similarity: float = 0.1
+    faint_similarity: float = 0.2
     similarity_loss: float = 0.05
     overlap: float = 0.5
     little_overlap: float = 0.1
@@ -98,6 +101,8 @@ def _similarity(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Find
         yield "failed", f"The scans resemble each other less than before ({before:.2f} → {after:.2f})."
     if not after >= limits.similarity:
         yield "failed", f"Hardly anything in the scans corresponds (feature similarity {after:.2f})."
+    elif after < limits.faint_similarity:
+        yield "look closely", f"The scans resemble each other only faintly (feature similarity {after:.2f})."
 
 
 def _overlap(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:

@@ -85,6 +85,15 @@ def test_log_jacobian_of_known_maps():
     assert log_jacobian(folding, points, 2.0).isnan().all()
 
 
+def test_a_scan_that_the_headers_put_elsewhere_is_told():
+    grid, away = Grid((8, 8, 8)), Grid((8, 8, 8), origin=(500.0, 0.0, 0.0))
+    fixed, moving = (Image(torch.randn(g.shape), g) for g in (grid, away))
+    shift = np.eye(4)
+    shift[0, 3] = 500.0
+    names = [name for name, _ in draw(fixed, moving, Affine(shift))[0].rows]
+    assert names == ["before: the moving scan lies elsewhere", "after"]
+
+
 @pytest.mark.parametrize("deformable", [False, True])
 def test_every_picture_has_all_planes(deformable):
     grid = Grid((16, 14, 12), (1.0, 1.0, 1.5))

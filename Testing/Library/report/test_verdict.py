@@ -44,6 +44,7 @@ def test_what_is_missing_is_not_judged():
         ({"similarity": {"before": 0.3, "after": 0.2}}, "failed", "less than before"),
         ({"similarity": {"before": 0.01, "after": 0.05}}, "failed", "corresponds"),
         ({"similarity": {"before": 0.01, "after": math.nan}}, "failed", "corresponds"),
+        ({"similarity": {"before": 0.01, "after": 0.15}}, "look closely", "faintly"),
         ({"overlap": 0.4}, "look closely", "40 %"),
         ({"overlap": 0.02}, "failed", "2 %"),
         ({"header_turn_degrees": 90.0}, "look closely", "headers disagree"),
