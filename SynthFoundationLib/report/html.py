@@ -115,7 +115,7 @@ def _labels(labels: Sequence[Mapping[str, Any]]) -> str:
     return (
         "<section><h2>Labels brought along</h2><p>Volume in the moving scan → on the fixed grid. A large "
         "change is a large deformation, or a label that leaves the fixed scan.</p>"
-        f"<details><summary>{len(labels)} labels</summary><table>{rows}</table></details></section>\n"
+        f"<details><summary>Labels: {len(labels)}</summary><table>{rows}</table></details></section>\n"
     )
 
 
