@@ -77,22 +77,21 @@ def refine_velocity(
     current = to_voxels(velocity.data, grid)
     strength = None
     for _ in range(iterations):
-        matrix, vector, error = _equations(level, control, current, margin)
+        matrix, vector = _equations(level, control, current, margin)
         if symmetric:
             swapped = Level(level.moving, level.fixed, level.weight, level.grid)
-            other_matrix, other_vector, _ = _equations(swapped, control, -current, margin)
+            other_matrix, other_vector = _equations(swapped, control, -current, margin)
             matrix, vector = (matrix + other_matrix) / 2, (vector - other_vector) / 2
         if strength is None:
-            curvature = mean_curvature(matrix)
-            strength = curvature * error / spread_of(level)
+            strength = mean_curvature(matrix)
         if forces is not None:
             extra = forces(Velocity(from_voxels(current, grid), grid))
-            matrix, vector = matrix + extra.matrix * curvature, vector + extra.vector * curvature
+            matrix, vector = matrix + extra.matrix * strength, vector + extra.vector * strength
         vector = vector.sub_(smoothness(current), alpha=strength)
         step = solve(matrix, vector, smoothness, strength, solver_iterations)
         step = _limited(step)
         current = current + step
-        if float(step.norm(dim=0).mean()) < tolerance:
+        if float(_length(step).mean()) < tolerance:
             break
     return Velocity(from_voxels(current, grid), grid)
 
@@ -100,14 +99,6 @@ def refine_velocity(
 def mean_curvature(matrix: torch.Tensor) -> float:
     """A third of the mean trace: the unit in which smoothness is measured."""
     return max(float(matrix[[0, 3, 5]].mean()), 1e-9)
-
-
-def spread_of(level: Level) -> float:
-    """Weighted variance of the fixed features; the error of a hopeless alignment is twice this."""
-    total = level.weight.sum().clamp_min(1e-6)
-    mean = (level.fixed * level.weight).sum((1, 2, 3), keepdim=True) / total
-    variance = ((level.fixed - mean).square_() * level.weight).sum() / (total * len(level.fixed))
-    return max(float(variance), 1e-9)
 
 
 def coarsened(grid: Grid, factor: int) -> Grid:
@@ -128,8 +119,8 @@ def pooled(volume: torch.Tensor, factor: int) -> torch.Tensor:
 
 def _equations(
     level: Level, control: int, velocity: torch.Tensor, margin: int
-) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Normal equations on the control grid, in its voxels, zero in its margin; and the data error."""
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normal equations on the control grid, in its voxels, zero in its margin."""
     displacement = exponential_voxels(velocity)
     inner = displacement[(..., *(slice(margin, n - margin) for n in displacement.shape[1:]))]
     equations = normal_equations(level.fixed, level.moving, spread(inner, control, level.grid), level.weight)
@@ -137,7 +128,6 @@ def _equations(
     return (
         F.pad(pooled(equations.matrix, control), padding) * control**2,
         F.pad(pooled(equations.vector, control), padding) * control,
-        equations.error,
     )
 
 
@@ -148,6 +138,10 @@ def spread(displacement: torch.Tensor, control: int, grid: Grid) -> torch.Tensor
     return control * resample(displacement, coarsened(grid, control), grid, fill=None)
 
 
+def _length(field: torch.Tensor) -> torch.Tensor:
+    return field.square().sum(0).sqrt_()  # several times faster than norm(dim=0)
+
+
 def _limited(step: torch.Tensor) -> torch.Tensor:
-    length = step.norm(dim=0, keepdim=True)
+    length = _length(step)[None]
     return step * (MAX_STEP_VOXELS / length.clamp_min(MAX_STEP_VOXELS))

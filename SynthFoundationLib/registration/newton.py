@@ -53,15 +53,21 @@ def normal_equations(
             warped.add_(fixed_part)
         )  # twice the mean of both, doubled by the stencil
         for n, (a, b) in enumerate(PAIRS):
-            matrix[n] += torch.linalg.vecdot(gradient[a], gradient[b], dim=0)
+            _add_products(matrix[n], gradient[a], gradient[b])
         for a in range(3):
-            vector[a] += torch.linalg.vecdot(gradient[a], residual, dim=0)
-        squares += torch.linalg.vecdot(residual, residual, dim=0)
+            _add_products(vector[a], gradient[a], residual)
+        _add_products(squares, residual, residual)
     total = weight.sum().clamp_min(1e-6)
     scale = weight[0] / len(fixed)
     error = float((squares * scale).sum() / total)
     full = float(weight.numel())
     return NormalEquations(matrix * (scale / 16), vector * (scale / 4), error, float(total) / full)
+
+
+def _add_products(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
+    """Add Σ a·b over channels in place; channel by channel is several times faster than a reduction."""
+    for one, other in zip(a, b, strict=True):
+        total.addcmul_(one, other)
 
 
 def central_differences(volume: torch.Tensor) -> list[torch.Tensor]:

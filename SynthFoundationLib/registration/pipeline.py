@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -109,10 +110,7 @@ def register(
         )
         initial = _initial(initial_transform)
         forward, backward, field_grid = _run(work, transform, initial)
-        report, maps = describe(
-            work.fixed, work.moving, work.descriptor, forward, backward, work.landmarks, field_grid
-        )
-    report |= {
+    done = {
         "transform": transform,
         "preset": preset,
         "seed": seed,
@@ -122,7 +120,10 @@ def register(
         "seconds": round(sum(stage["seconds"] for stage in work.stages), 2),
         "settings": settings.as_dict(),
     }
-    return Registration(fixed_image, moving_image, forward, backward, report, maps)
+    measure = partial(
+        describe, work.fixed, work.moving, work.descriptor, forward, backward, work.landmarks, field_grid
+    )
+    return Registration(fixed_image, moving_image, forward, backward, done, measure)
 
 
 @dataclass(eq=False)
@@ -170,10 +171,9 @@ def _run(
         pose = _linear(work, pose, base, "rigid" if kind == "rigid" else "affine")
     linear = Composite([pose, *base])
     if kind != "deformable":
-        work.progress("report", 0.95)
         return linear, linear.inverse(), None
     velocity = _deformable(work, linear)
-    work.progress("report", 0.95)
+    work.progress("deformable", 0.95)
     velocity = unfolded(velocity)
     forward, backward = (exponential(sign * velocity.data, velocity.grid).cpu() for sign in (1, -1))
     field_ = DisplacementField(forward, velocity.grid, backward)
@@ -211,7 +211,11 @@ def _deformable(work: _Work, linear: Transform) -> Velocity:
     """The velocity whose exponential, followed by the linear transform, aligns the images."""
     options = work.settings.deformable
     domain = work.fixed.cropped(options.margin_mm)
-    spacing = max((domain.extent.prod() / options.voxels) ** (1 / 3), work.fixed.finest)
+    spacing = max(
+        (domain.extent.prod() / options.voxels) ** (1 / 3),
+        work.fixed.finest,
+        options.slice_share * max(work.fixed.thickest, work.moving.thickest),
+    )
     grid = domain.with_spacing(spacing)
     grid = grid.padded_to_multiple(max(a * b for a, b in zip(options.levels, options.control, strict=True)))
     with work.stage("features", 0.3):

@@ -20,6 +20,7 @@ LOOK_VOXELS = 72
 CHECKED_POINTS = 20_000
 
 
+@torch.no_grad()
 def describe(
     fixed: Scan,
     moving: Scan,

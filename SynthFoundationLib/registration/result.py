@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -25,16 +25,30 @@ class Registration:
         fixed, moving: the images as they were given.
         transform: fixed points → moving points, LPS mm.
         inverse: moving points → fixed points, LPS mm.
-        report: what was done and how good it is, as plain JSON values.
-        feature_maps: coarse features of the fixed and of the moved image on one grid, for looking at.
+        done: what was done, as plain JSON values: stages, settings, features.
+        measure: gives numbers of how good it is and coarse features of both images; called when first asked.
     """
 
     fixed: Image
     moving: Image
     transform: Transform
     inverse: Transform
-    report: dict[str, Any]
-    feature_maps: tuple[Image, Image] | None = field(default=None, repr=False)
+    done: dict[str, Any] = field(repr=False)
+    measure: Callable[[], tuple[dict[str, Any], tuple[Image, Image]]] = field(repr=False)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What was done and how good it is, as plain JSON values."""
+        return self.done | self._measured[0]
+
+    @property
+    def feature_maps(self) -> tuple[Image, Image]:
+        """Coarse features of the fixed and of the moved image on one grid, for looking at."""
+        return self._measured[1]
+
+    @cached_property
+    def _measured(self) -> tuple[dict[str, Any], tuple[Image, Image]]:
+        return self.measure()
 
     @cached_property
     def moved(self) -> Image:

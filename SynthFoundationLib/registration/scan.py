@@ -40,6 +40,11 @@ class Scan:
         """The smallest voxel edge, mm; features are not taken on finer voxels than this."""
         return min(self.grid.spacing)
 
+    @property
+    def thickest(self) -> float:
+        """The largest voxel edge, mm: the slice thickness of most scans."""
+        return max(self.grid.spacing)
+
     def at_spacing(self, spacing: float) -> Scan:
         """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""
         grid = self.grid.with_spacing(np.maximum(spacing, self.grid.spacing))

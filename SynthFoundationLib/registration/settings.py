@@ -29,9 +29,9 @@ class StartSettings:
     kept: int = 3
     decisive: float = 1.25
     header_trust: float = 0.06
-    rigid_rounds: int = 3
-    affine_rounds: int = 3
-    iterations: int = 4
+    rigid_rounds: int = 2
+    affine_rounds: int = 2
+    iterations: int = 3
     stiffness: float = 0.3
 
 
@@ -39,9 +39,9 @@ class StartSettings:
 class LinearSettings:
     """The rigid and affine stages: voxels along the longest axis per level, and as in `StartSettings`."""
 
-    voxels: tuple[int, ...] = (64,)
+    voxels: tuple[int, ...] = (56,)
     rounds: int = 2
-    iterations: int = 5
+    iterations: int = 4
     stiffness: float = 0.3
 
 
@@ -71,6 +71,7 @@ class DeformableSettings:
         iterations: Gauss–Newton steps per level.
         solver_iterations: conjugate gradient steps in each of these.
         bending, stretching: smoothness, in units of the mean data curvature.
+        slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
         margin_mm: how much air around the patient takes part.
         air_weight: how much air counts against the patient.
     """
@@ -78,10 +79,11 @@ class DeformableSettings:
     voxels: int = 2_000_000
     levels: tuple[int, ...] = (4, 2, 1)
     control: tuple[int, ...] = (1, 1, 2)
-    iterations: tuple[int, ...] = (8, 6, 4)
+    iterations: tuple[int, ...] = (6, 5, 3)
     solver_iterations: int = 30
     bending: float = 10.0
     stretching: float = 1.0
+    slice_share: float = 0.4
     margin_mm: float = 10.0
     air_weight: float = 0.05
 

@@ -174,7 +174,8 @@ class _Search:
             move[:3, 3] = self.cube.to_physical((0, 0, 0)) - self.grid.to_physical(shift)
             found.append(Candidate(turn @ move, rotation, float(score.max()), self.centre))
             around = [
-                torch.arange(b - PEAKS_APART, b + PEAKS_APART + 1) % n for b, n in zip(best, self.padded)
+                torch.arange(b - PEAKS_APART, b + PEAKS_APART + 1) % n
+                for b, n in zip(best, self.padded, strict=True)
             ]
             score[torch.meshgrid(*around, indexing="ij")] = -1.0
         return found

@@ -23,7 +23,7 @@ def registration():
     """The demo's small pair under its true transform."""
     fixed, moving, truth = make_small_pair()
     numbers = {"folds_percent": 0.0, "seconds": 1.0, "log_jacobian_sd": float("nan"), "stages": []}
-    return Registration(fixed, moving, truth, truth.inverse(), numbers)
+    return Registration(fixed, moving, truth, truth.inverse(), numbers, lambda: ({}, None))
 
 
 @pytest.fixture(scope="module")
