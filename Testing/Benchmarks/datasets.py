@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def _folders(source: Path) -> list[Pair]:
 
 
 def _folder(folder: Path) -> Pair:
-    info = json.loads((folder / "info.json").read_text(encoding="utf-8"))
+    info = _read_json(folder / "info.json")
     labels, points, masks = None, (), (folder / "fixed_mask.nii.gz", folder / "moving_mask.nii.gz")
     if info.get("kind") == "known":
         points = (folder / "points.npz",)
@@ -122,24 +123,36 @@ def _folder(folder: Path) -> Pair:
         fixed=folder / "fixed.nii.gz",
         moving=folder / "moving.nii.gz",
         labels=labels,
-        label_values=tuple(info["labels"]) if labels else None,
+        label_values=tuple(info["labels"]) if "labels" in info else None,
         masks=_present(masks),
         points=points,
     )
 
 
 def _learn2reg(file: Path, splits: Iterable[str]) -> list[Pair]:
-    described = json.loads(file.read_text(encoding="utf-8"))
+    described = _read_json(file)
     keys = [SPLITS[split] for split in splits]
-    if not isinstance(described, dict) or not any(key in described for key in SPLITS.values()):
+    if not any(key in described for key in SPLITS.values()):
         raise InputError(f"{file.name} lists no pairs; a Learn2Reg dataset has {', '.join(SPLITS.values())}")
     group = str(described.get("name") or file.name.removesuffix(".json").removesuffix("_dataset"))
     found: dict[str, Pair] = {}
     for entry in (entry for key in keys for entry in described.get(key, [])):
+        if not isinstance(entry, dict) or not {"fixed", "moving"} <= entry.keys():
+            raise InputError(f"{file.name} lists {entry!r} as a pair; a pair has fixed and moving")
         pair = _listed(file.parent / entry["fixed"], file.parent / entry["moving"], group)
         if pair.labels or pair.points:  # test sets are published without
             found.setdefault(pair.name, pair)
     return list(found.values())
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{file.parent.name}/{file.name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file.parent.name}/{file.name} holds a {type(content).__name__}; give an object")
+    return content
 
 
 def _listed(fixed: Path, moving: Path, group: str) -> Pair:

@@ -140,7 +140,7 @@ def _attempt(pair: Pair, method: Method) -> dict[str, Any]:
         spent = {"seconds": round(time.perf_counter() - start, 2), "peak_memory_mb": _peak_memory()}
         return _score(pair, transform) | spent
     except Exception as error:  # one bad pair must not end a run of hours
-        without_folders = re.sub(r"(?:[A-Za-z]:)?(?:[/\\][^/\\\s:'\"]+)+[/\\]", "", str(error))
+        without_folders = re.sub(r"(?<![^\s:'\"(])(?:[A-Za-z]:)?(?:[/\\][^/\\\s:'\"]+)+[/\\]", "", str(error))
         return {"error": f"{type(error).__name__}: {without_folders[:300]}"}
 
 
@@ -168,13 +168,15 @@ def _score(pair: Pair, transform: Transform) -> dict[str, Any]:
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     names = ("features", "weights", "preset", "device", "masks")
     library = Path(SynthFoundationLib.__file__).parent
-    code = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(library.rglob("*.py"))))
+    files = [file for file in sorted(library.rglob("*")) if file.is_file() and file.suffix != ".pyc"]
+    files += [Path(options.weights)] if options.weights and Path(options.weights).is_file() else []
+    content = hashlib.sha256(b"".join(file.read_bytes() for file in files))
     return {
         **{name: getattr(options, name) for name in names},
         "threads": torch.get_num_threads(),
         "parameters": Settings.preset(options.preset).as_dict(),
         "versions": versions(),
-        "code": code.hexdigest(),
+        "code_and_weights": content.hexdigest(),
     }
 
 
@@ -200,7 +202,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
 
 def _header(given: Sequence[str], options: argparse.Namespace) -> list[str]:
     """The command, with files and folders by their names only, and what it ran on."""
-    command = shlex.join(["python", "Testing/Benchmarks/registration.py", *(Path(a).name for a in given)])
+    command = shlex.join(["python", "Testing/Benchmarks/registration.py", *map(_without_folder, given)])
     machine = f"{torch.get_num_threads()} threads on {os.cpu_count()} CPU cores, device {options.device}"
     software = ", ".join(f"{name} {version}" for name, version in versions().items())
     return [
@@ -210,6 +212,11 @@ def _header(given: Sequence[str], options: argparse.Namespace) -> list[str]:
         "Dice and TRE are means over labels and points; folds and log-Jacobians are central "
         "differences on the fixed voxels inside the body; seconds include reading the images.",
     ]
+
+
+def _without_folder(argument: str) -> str:
+    option, equals, value = argument.rpartition("=")
+    return option + equals + (Path(value).name or value)
 
 
 def _line(row: dict[str, Any]) -> str:

@@ -187,16 +187,24 @@ def test_landmarks_come_before_keypoints_and_keypoints_of_two_modalities_before_
 
 def test_a_pair_that_fails_is_reported_without_its_folder_and_tried_again(folders, tmp_path):
     (folders / "A_known" / "moving.nii.gz").write_bytes(b"no image")
-    status, rows = run(folders, tmp_path / "out", "--only", "A")
+    status, rows = run(folders, tmp_path / "out", "--only=A", f"--weights={tmp_path}/none.safetensors")
     assert status == 1
     assert "moving.nii.gz" in rows[0]["error"]
-    assert str(tmp_path) not in (tmp_path / "out" / "results.md").read_text()
+    report = (tmp_path / "out" / "results.md").read_text()
+    assert "--only=A --weights=none.safetensors" in report
+    assert str(tmp_path) not in report
     assert len(run(folders, tmp_path / "out", "--only", "A")[1]) == 2
 
 
 def test_what_is_no_pair_is_refused(tmp_path):
     with pytest.raises(SystemExit, match="does not exist"):
         registration.main([str(tmp_path / "none"), "-o", str(tmp_path / "out")])
-    (tmp_path / "X_dataset.json").write_text('{"name": "X"}')
-    with pytest.raises(InputError, match="registration_val"):
-        find_pairs(tmp_path)
+    for text, why in (
+        ('{"name": "X"}', "registration_val"),
+        ('{"registration_val": [["a", "b"]]}', "fixed and moving"),
+        ("[1]", "list"),
+        ("{", "not JSON"),
+    ):
+        (tmp_path / "X_dataset.json").write_text(text)
+        with pytest.raises(InputError, match=why):
+            find_pairs(tmp_path)
