@@ -22,6 +22,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -41,6 +42,7 @@ from SynthFoundationLib.registration import PRESETS, Settings, register
 from SynthFoundationLib.registration.quality import peak_memory_mb, versions
 
 Method = Callable[[Pair], Transform]
+CODE = (".py", ".json", ".safetensors")
 PEERS: dict[str, Method] = {"identity": lambda pair: Affine()}
 
 
@@ -167,17 +169,26 @@ def _score(pair: Pair, transform: Transform) -> dict[str, Any]:
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
     names = ("features", "weights", "preset", "device", "masks")
-    library = Path(SynthFoundationLib.__file__).parent
-    files = [file for file in sorted(library.rglob("*")) if file.is_file() and file.suffix != ".pyc"]
-    files += [Path(options.weights)] if options.weights and Path(options.weights).is_file() else []
-    content = hashlib.sha256(b"".join(file.read_bytes() for file in files))
+    weights = Path(options.weights or "")
     return {
         **{name: getattr(options, name) for name in names},
         "threads": torch.get_num_threads(),
         "parameters": Settings.preset(options.preset).as_dict(),
         "versions": versions(),
-        "code_and_weights": content.hexdigest(),
+        "code": _code(),
+        "content": _digest([weights]) if weights.is_file() else "",
     }
+
+
+@cache
+def _code() -> str:
+    """Digest of the library with what it brings, as this process has it."""
+    library = Path(SynthFoundationLib.__file__).parent
+    return _digest(sorted(file for file in library.rglob("*") if file.suffix in CODE and file.is_file()))
+
+
+def _digest(files: Sequence[Path]) -> str:
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def _fingerprint(settings: dict[str, Any]) -> str:
