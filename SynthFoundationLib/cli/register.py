@@ -57,8 +57,10 @@ def register(
     """Register MOVING to FIXED and write the moved image, transforms and a report."""
     from ..files import output_folder
     from ..registration import register as run
+    from ..registration.carried import read_carried
     from .devices import chosen
 
+    read_carried(moving_labels or [], moving_points or [])  # refused now, not after the work
     with output_folder(output) as folder, progress_bar("registering") as progress:
         result = run(
             fixed,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +9,11 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
+from ..files import replacing
 from .grid import Grid
 from .transforms import Affine, Composite, DisplacementField, Transform
 
+TRANSFORM_FILES = (".h5", ".tfm", ".txt", ".mat", ".xfm")
 _BSPLINE_SAMPLING_MM = 2.0
 
 
@@ -117,24 +117,15 @@ def write_transform(transform: Transform, path: str | Path) -> None:
     Raises:
         InputError: the folder is missing or cannot be written to.
     """
-    path = Path(path)
-    suffix = path.suffix or ".h5"
-    try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=".writing-", suffix=suffix)
-    except OSError as error:
-        raise InputError(
-            f"cannot write {path.name}: {error.strerror}; choose a folder you can write to"
-        ) from error
-    os.close(handle)
-    try:
-        sitk.WriteTransform(to_sitk(transform), beside)
-        os.replace(beside, path)
-    except (RuntimeError, OSError) as error:
-        raise InputError(
-            f"cannot write {path.name}: the disk is full or the kind {suffix} is unknown"
-        ) from error
-    finally:
-        Path(beside).unlink(missing_ok=True)
+    with replacing(path) as beside:
+        try:
+            sitk.WriteTransform(to_sitk(transform), str(beside))
+        except RuntimeError as error:
+            if beside.suffix in TRANSFORM_FILES:
+                raise OSError from error
+            raise InputError(
+                f"cannot write {Path(path).name}: allowed are {', '.join(TRANSFORM_FILES)}"
+            ) from error
 
 
 def _matrix(transform: sitk.Transform) -> np.ndarray:

@@ -17,6 +17,7 @@ class StartSettings:
         refine_voxels: the same while the best poses are refined.
         tilt_degrees: turns tried about each axis where right angles decide nothing.
         kept: poses refined and compared.
+        kept_upright: poses in the headers' orientation that are compared in any case.
         decisive: how many times better the best orientation must score for the search to end there.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
         rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
@@ -27,8 +28,9 @@ class StartSettings:
     refine_voxels: int = 32
     tilt_degrees: tuple[float, ...] = (22.5, 45.0)
     kept: int = 3
+    kept_upright: int = 3
     decisive: float = 1.25
-    header_trust: float = 0.06
+    header_trust: float = 0.12
     rigid_rounds: int = 2
     affine_rounds: int = 2
     iterations: int = 3

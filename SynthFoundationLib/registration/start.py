@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 # Translations kept per rotation, and how many coarse voxels they lie apart.
-PEAKS = 2
+PEAKS = 4
 PEAKS_APART = 3
 
 
@@ -61,7 +61,12 @@ def find_start(fixed: Scan, moving: Scan, features: CoarseFeatures, settings: St
         ]
         ranked = _ranked([*found, *more], settings)
     apart = PEAKS_APART * search.spacing
-    kept = _distinct(ranked, 1 if _decisive(ranked, settings) else settings.kept, apart)
+    kept = _distinct(ranked, settings.kept, apart)
+    if _decisive(ranked, settings):
+        kept = kept[:1]
+    else:  # headers are mostly right: their orientation is always heard
+        upright = [c for c in ranked if _angle(c, found[0]) < 1]
+        kept = _distinct([*kept, *_distinct(upright, settings.kept_upright, apart)], np.inf, apart)
     spacing = _spacing(fixed, moving, settings.refine_voxels)
     near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
     refine = _Refinement(*near, features, spacing, settings)
@@ -111,13 +116,15 @@ def _ranked(candidates: list[Candidate], settings: StartSettings) -> list[Candid
     return sorted(candidates, key=lambda c: -belief(c))
 
 
-def _distinct(ranked: list[Candidate], count: int, apart_mm: float) -> list[Candidate]:
+def _distinct(ranked: list[Candidate], count: float, apart_mm: float) -> list[Candidate]:
     """The best that differ from each other by more than 20 degrees or `apart_mm`."""
     kept: list[Candidate] = []
     for candidate in ranked:
         if all(_angle(candidate, other) > 20 or _distance(candidate, other) > apart_mm for other in kept):
             kept.append(candidate)
-    return kept[:count]
+        if len(kept) == count:
+            break
+    return kept
 
 
 def _distance(a: Candidate, b: Candidate) -> float:
