@@ -31,4 +31,5 @@ def unfolded(velocity: Velocity) -> Velocity:
 
 
 def _voxel_determinant(displacement: torch.Tensor) -> torch.Tensor:
-    return jacobian_determinant(displacement, Grid(tuple(displacement.shape[:0:-1])))
+    depth, height, width = displacement.shape[1:]
+    return jacobian_determinant(displacement, Grid((width, height, depth)))

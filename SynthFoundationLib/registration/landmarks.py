@@ -51,9 +51,9 @@ def pull_of_landmarks(fixed: np.ndarray, targets: np.ndarray, weight: float) -> 
         shares = torch.zeros(1, *grid.shape)
         pulls = torch.zeros(3, *grid.shape)
         for place, pull in zip(start, residual, strict=True):
-            for corner, share in _corners(place, grid.shape):
-                shares[(0, *corner)] += weight * share
-                pulls[(slice(None), *corner)] += weight * share * pull
+            for (k, j, i), share in _corners(place, grid.shape):
+                shares[0, k, j, i] += weight * share
+                pulls[:, k, j, i] += weight * share * pull
         matrix = torch.zeros(6, *grid.shape)
         matrix[[0, 3, 5]] = shares
         device = velocity.data.device
@@ -69,7 +69,7 @@ def _corners(index: torch.Tensor, shape: tuple[int, int, int]) -> list[tuple[tup
     for offset in np.ndindex(2, 2, 2):
         corner = low + torch.tensor(offset)
         share = float((1 - (index - corner).abs()).prod())
-        place = tuple(int(c) for c in corner.flip(0))
-        if share > 0 and all(0 <= p < n for p, n in zip(place, shape, strict=True)):
-            found.append((place, share))
+        i, j, k = (int(c) for c in corner)
+        if share > 0 and 0 <= k < shape[0] and 0 <= j < shape[1] and 0 <= i < shape[2]:
+            found.append(((k, j, i), share))
     return found

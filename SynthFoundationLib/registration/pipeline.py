@@ -254,8 +254,8 @@ def _finest_level(work: _Work, linear: Transform, grid: Grid) -> Level:
 
 
 def _coarser(level: Level, factor: int) -> Level:
-    parts = (pooled(x, factor) for x in (level.fixed, level.moving, level.weight))
-    return Level(*parts, coarsened(level.grid, factor))
+    fixed, moving, weight = (pooled(x, factor) for x in (level.fixed, level.moving, level.weight))
+    return Level(fixed, moving, weight, coarsened(level.grid, factor))
 
 
 def _global_search(work: _Work, level: Level) -> Velocity:

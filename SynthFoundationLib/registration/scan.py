@@ -47,7 +47,7 @@ class Scan:
 
     def at_spacing(self, spacing: float) -> Scan:
         """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""
-        grid = self.grid.with_spacing(np.maximum(spacing, self.grid.spacing))
+        grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
         if grid.size == self.grid.size:
             return self
         parts = (self.data, self.body, self.mask, self.held)

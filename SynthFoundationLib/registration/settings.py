@@ -41,7 +41,7 @@ class StartSettings:
 class LinearSettings:
     """The rigid and affine stages: voxels along the longest axis per level, and as in `StartSettings`."""
 
-    voxels: tuple[int, ...] = (56,)
+    voxels: tuple[int, ...] = (48,)
     rounds: int = 2
     iterations: int = 4
     stiffness: float = 0.3
@@ -59,7 +59,7 @@ class DiscreteSettings:
 
     voxels: int = 8_000
     coarsening: int = 4
-    reach: int = 4
+    reach: int = 3
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class DeformableSettings:
     levels: tuple[int, ...] = (4, 2, 1)
     control: tuple[int, ...] = (1, 1, 2)
     iterations: tuple[int, ...] = (6, 5, 3)
-    solver_iterations: int = 30
+    solver_iterations: int = 20
     bending: float = 10.0
     stretching: float = 1.0
     slice_share: float = 0.4
