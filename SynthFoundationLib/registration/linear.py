@@ -126,7 +126,7 @@ def _resist_strain(
     hessian: np.ndarray, gradient: np.ndarray, generators: np.ndarray, total: np.ndarray, stiffness: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Add ½ k |strain|² to the objective, k = stiffness × the data's own mean curvature for rotations."""
-    strain = (total[:3, :3] + total[:3, :3].T) / 2 - np.eye(3)
+    strain = (total[:3, :3].T @ total[:3, :3] - np.eye(3)) / 2  # Green's: no rotation counts as strain
     now = np.array([strain[0, 0], strain[1, 1], strain[2, 2], strain[0, 1], strain[0, 2], strain[1, 2]])
     curvature = stiffness * np.diag(hessian)[3:6].mean()
     hessian, gradient = hessian.copy(), gradient.copy()

@@ -16,6 +16,7 @@ class StartSettings:
         search_voxels: voxels along the longest axis while orientations are tried.
         refine_voxels: the same while the best poses are refined.
         tilt_degrees: turns tried about each axis where right angles decide nothing.
+        tilted: poses about which these turns are tried.
         kept: poses refined and compared.
         kept_upright: poses in the headers' orientation that are compared in any case.
         decisive: how many times better the best orientation must score for the search to end there.
@@ -27,7 +28,8 @@ class StartSettings:
     search_voxels: int = 18
     refine_voxels: int = 32
     tilt_degrees: tuple[float, ...] = (22.5, 45.0)
-    kept: int = 3
+    tilted: int = 3
+    kept: int = 8
     kept_upright: int = 3
     decisive: float = 1.25
     header_trust: float = 0.12

@@ -55,7 +55,7 @@ def find_start(fixed: Scan, moving: Scan, features: CoarseFeatures, settings: St
         search = _Search(*near, features, spacing, float(np.linalg.norm(moving.grid.extent)))
         more = [
             pose
-            for candidate in _distinct(ranked, settings.kept, apart_mm=np.inf)
+            for candidate in _distinct(ranked, settings.tilted, apart_mm=np.inf)
             for turn in tilts(settings.tilt_degrees)
             for pose in search(candidate.rotation @ turn)
         ]
@@ -221,7 +221,9 @@ class _Refinement:
         self.grid = fixed.grid.with_spacing(spacing)
         self.fixed = features(fixed.on(self.grid))
         self.weight = fixed.weight_on(self.grid)
-        self.mean = (self.fixed * self.weight).sum((1, 2, 3), keepdim=True) / self.weight.sum()
+        self.body = fixed.body_on(self.grid)
+        voxels = [float(scan.body.mean()) * scan.grid.extent.prod() for scan in (fixed, moving)]
+        self.least_body = min(voxels) / spacing**3
 
     def __call__(self, candidate: Candidate) -> Candidate:
         """The refined candidate with its score at this resolution."""
@@ -240,8 +242,14 @@ class _Refinement:
         return image, self.weight * self.moving.weight_on(self.grid, Affine(matrix))
 
     def _score(self, matrix: np.ndarray) -> float:
+        """Correlation of the features where both bodies are, times the root of the share they have in common.
+
+        Inside the bodies: around them, air agrees with air in every pose that matches the outlines.
+        """
         image, weight = self._moved(matrix)
-        a, b = self.fixed - self.mean, image - self.mean
-        product, whole = float((a * b * weight).sum()), float((a * a * self.weight).sum())
-        part = float((a * a * weight).sum()) * float((b * b * weight).sum())
-        return product / (part**0.25 * whole**0.5 + 1e-12)
+        common = weight * self.body * self.moving.body_on(self.grid, Affine(matrix))
+        total = common.sum().clamp_min(1e-6)
+        a, b = (x - (x * common).sum((1, 2, 3), keepdim=True) / total for x in (self.fixed, image))
+        norm = ((a * a * common).sum() * (b * b * common).sum()).sqrt().clamp_min(1e-9)
+        share = (total / self.least_body).clamp(0, 1).sqrt()
+        return float((a * b * common).sum() / norm * share)
