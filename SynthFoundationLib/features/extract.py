@@ -109,15 +109,8 @@ def compute_features(
         parts.append(("mind", _mind(image.data, mind, stem, max_memory_gb, contrasts)))
     data = parts[0][1] if len(parts) == 1 else torch.cat([part for _, part in parts])
     return FeatureVolume(
-        data, coarser(image.grid, stem), tuple((name, len(part)) for name, part in parts), loaded
+        data, image.grid.coarsened(stem), tuple((name, len(part)) for name, part in parts), loaded
     )
-
-
-def coarser(grid: Grid, factor: int) -> Grid:
-    """Return the grid whose voxels are `factor`³ voxels of this one, the last ones reaching beyond it."""
-    (x, y, z), (dx, dy, dz) = (ceil(n / factor) for n in grid.size), (factor * s for s in grid.spacing)
-    origin = grid.to_physical([(factor - 1) / 2] * 3)
-    return Grid((x, y, z), (dx, dy, dz), tuple(origin), grid.direction)
 
 
 def _check(**choices: tuple[str, Any]) -> None:

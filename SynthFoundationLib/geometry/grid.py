@@ -107,6 +107,14 @@ class Grid:
         margin = np.broadcast_to(np.asarray(voxels, int), 3)
         return self._centred(np.array(self.size) + 2 * margin, np.array(self.spacing))
 
+    def coarsened(self, factor: int) -> Grid:
+        """Voxels that are `factor`³ voxels of this grid, the last ones reaching beyond it."""
+        if factor == 1:
+            return self
+        size = tuple(-(-n // factor) for n in self.size)
+        origin = self.to_physical([(factor - 1) / 2] * 3)
+        return Grid(size, tuple(s * factor for s in self.spacing), tuple(origin), self.direction)
+
     def cropped(self, start: Sequence[int], stop: Sequence[int]) -> Grid:
         """The voxels from index `start` up to, but not including, `stop`."""
         size = tuple(b - a for a, b in zip(start, stop, strict=True))

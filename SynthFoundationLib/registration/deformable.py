@@ -70,7 +70,7 @@ def refine_velocity(
     `symmetric` averages with the equations of the opposite direction. Stops when the mean step is less than
     `tolerance` voxels.
     """
-    cells = coarsened(level.grid, control)
+    cells = level.grid.coarsened(control)
     margin = int(np.clip(np.ceil(TAPER * max(cells.size)), *TAPER_VOXELS))
     grid = cells.padded(margin)
     velocity = velocity.on(grid)
@@ -101,15 +101,6 @@ def mean_curvature(matrix: torch.Tensor) -> float:
     return max(float(matrix[[0, 3, 5]].mean()), 1e-9)
 
 
-def coarsened(grid: Grid, factor: int) -> Grid:
-    """Cells of factor³ voxels; the last ones reach beyond the grid."""
-    if factor == 1:
-        return grid
-    size = tuple(-(-n // factor) for n in grid.size)
-    origin = grid.to_physical([(factor - 1) / 2] * 3)
-    return Grid(size, tuple(s * factor for s in grid.spacing), tuple(origin), grid.direction)
-
-
 def pooled(volume: torch.Tensor, factor: int) -> torch.Tensor:
     """Means over cells of factor³ voxels of (C, D, H, W); incomplete cells count what they have."""
     if factor == 1:
@@ -135,7 +126,7 @@ def spread(displacement: torch.Tensor, control: int, grid: Grid) -> torch.Tensor
     """A displacement in cells of control³ voxels, as voxels of `grid`."""
     if control == 1:
         return displacement
-    return control * resample(displacement, coarsened(grid, control), grid, fill=None)
+    return control * resample(displacement, grid.coarsened(control), grid, fill=None)
 
 
 def _length(field: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from ..geometry.fields import exponential
 from ..images import Image, ImageLike, LabelsLike, as_image, as_mask
 from ..points import PointsLike, as_points, pair_points
 from .comparison import Descriptor
-from .deformable import Level, Velocity, coarsened, pooled, refine_velocity
+from .deformable import Level, Velocity, pooled, refine_velocity
 from .discrete import displacement_by_search
 from .folding import unfolded
 from .landmarks import pull_of_landmarks, rigid_from_landmarks
@@ -255,7 +255,7 @@ def _finest_level(work: _Work, linear: Transform, grid: Grid) -> Level:
 
 def _coarser(level: Level, factor: int) -> Level:
     fixed, moving, weight = (pooled(x, factor) for x in (level.fixed, level.moving, level.weight))
-    return Level(fixed, moving, weight, coarsened(level.grid, factor))
+    return Level(fixed, moving, weight, level.grid.coarsened(factor))
 
 
 def _global_search(work: _Work, level: Level) -> Velocity:

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from SynthFoundationLib.errors import InputError, WeightsError
-from SynthFoundationLib.features.extract import coarser, compute_features, extract_features
+from SynthFoundationLib.features.extract import compute_features, extract_features
 from SynthFoundationLib.features.mind import MindConfig, mind_ssc
 from SynthFoundationLib.features.registry import Registry
 from SynthFoundationLib.features.unet import UNet, UNetConfig
@@ -98,7 +98,7 @@ def test_half_resolution_features_lie_between_their_voxels():
     for voxel in ([0, 0, 0], [9, 8, 4], [3, 1, 2]):
         between = image.grid.to_physical(2 * np.array(voxel) + 0.5)
         np.testing.assert_allclose(features.grid.to_physical(voxel), between, atol=1e-9)
-    assert coarser(image.grid, 1) == image.grid
+    assert image.grid.coarsened(1) == image.grid
 
 
 def test_contrasts_are_concatenated_or_averaged():

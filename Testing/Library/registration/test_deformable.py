@@ -8,7 +8,7 @@ from torch.utils._pytree import tree_leaves
 
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.geometry.fields import exponential_voxels, to_voxels
-from SynthFoundationLib.registration.deformable import Level, Velocity, coarsened, pooled, refine_velocity
+from SynthFoundationLib.registration.deformable import Level, Velocity, pooled, refine_velocity
 from SynthFoundationLib.registration.discrete import displacement_by_search
 from SynthFoundationLib.registration.smoothness import Smoothness
 
@@ -35,7 +35,7 @@ def still(grid):
 def refined(velocity, full, symmetric=False):
     for factor, control in ((2, 1), (1, 2)):
         parts = [pooled(x, factor) for x in (full.fixed, full.moving, full.weight)]
-        now = Level(*parts, coarsened(full.grid, factor))
+        now = Level(*parts, full.grid.coarsened(factor))
         velocity = refine_velocity(velocity, now, control, 12, 40, SMOOTH, symmetric=symmetric)
     return velocity
 
@@ -102,7 +102,7 @@ def test_the_search_catches_what_is_beyond_the_reach_of_refinement(lattice):
     )
     full = level(fixed, moving)
     searched = displacement_by_search(*(pooled(x, 2) for x in (fixed, moving, full.weight)), reach=4)
-    grid = coarsened(GRID, 2)
+    grid = GRID.coarsened(2)
     matrix = torch.as_tensor(grid.matrix[:3, :3], dtype=torch.float32)
     start = Velocity(torch.einsum("ab,bdhw->adhw", matrix, searched), grid)
     where = fixed.amax(0).numpy() > 0.5
