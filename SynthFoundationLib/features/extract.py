@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.features.inputs import contrasts_taken, network_input
 from SynthFoundationLib.features.mind import CHANNELS, MindConfig, mind_ssc
 from SynthFoundationLib.features.registry import Registry
 from SynthFoundationLib.features.tiling import GIGABYTE, infer, preferred_dtype
@@ -123,14 +124,15 @@ def _learned(
     data: Tensor, weights: Weights, max_memory_gb: float | None, dtype: torch.dtype, contrasts: Contrasts
 ) -> Tensor:
     network, config = weights.network, weights.network.config
-    if config.in_channels not in (1, len(data)):
-        raise InputError(
-            f"Weights {weights.id!r} take {config.in_channels} contrasts; the image has {len(data)}."
-        )
+    taken = contrasts_taken(config)
+    if taken not in (1, len(data)):
+        raise InputError(f"Weights {weights.id!r} take {taken} contrasts; the image has {len(data)}.")
     sides = [max(config.smallest_side, config.stride * ceil(n / config.stride)) for n in data.shape[1:]]
     padded, shape = _grown(data, sides), [ceil(n / config.stem) for n in data.shape[1:]]
-    groups = padded.split(config.in_channels)
-    features = [_cropped(_unit(infer(network, group, max_memory_gb, dtype)), shape) for group in groups]
+    features = []
+    for group in padded.split(taken):
+        seen = network_input(group[None], config)[0]
+        features.append(_cropped(_unit(infer(network, seen, max_memory_gb, dtype)), shape))
     if contrasts == "average" and len(features) > 1:
         return _unit(torch.stack(features).sum(0))
     return features[0] if len(features) == 1 else torch.cat(features)

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool3d, pad
 
 from SynthFoundationLib.errors import InputError, WeightsError
+from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.features.mind import mind_ssc
 from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.features.weight_files import read_network
-from SynthFoundationLib.pretraining.inputs import network_input
 from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
 Describe = Callable[[Tensor], Tensor]

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.pretraining import anchors
 from SynthFoundationLib.pretraining.config import LossConfig
-from SynthFoundationLib.pretraining.inputs import network_input
 from SynthFoundationLib.pretraining.losses import label_contrast, place_contrast
 from SynthFoundationLib.pretraining.windows import interpolate_at
 

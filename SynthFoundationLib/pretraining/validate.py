@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.pretraining.anchors import labels_at
 from SynthFoundationLib.pretraining.config import PretrainConfig
 from SynthFoundationLib.pretraining.data import VALIDATION_SEED, make_batch
-from SynthFoundationLib.pretraining.inputs import network_input
 from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
 

@@ -68,6 +68,16 @@ def test_mind_of_an_isotropic_image_is_that_of_its_normalised_voxels():
     assert torch.equal(features.data, mind_ssc(normalise(image)[None], 2, 1, 0.1)[0])
 
 
+def test_network_of_twelve_channels_is_shown_mind_of_each_contrast():
+    used = weights(in_channels=12, stem=2)
+    image = Image(torch.rand(2, 16, 16, 16), Grid((16, 16, 16)))
+    features = compute_features(image, "learned", used, precision="float32")
+    shown = mind_ssc(image.data[:, None], noise_floor=0.02)
+    with torch.no_grad():
+        expected = F.normalize(used.network(shown), dim=1).flatten(0, 1)
+    torch.testing.assert_close(features.data, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_learned_features_are_the_networks_of_unit_length():
     used = weights(depth=2)
     image = Image(torch.rand(1, 16, 16, 16), Grid((16, 16, 16)))
