@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
+import time
 import uuid
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -16,11 +19,15 @@ if TYPE_CHECKING:
 
 UNFINISHED = ".writing-"
 _LOCK = ".in-use"
+_DAY = 86_400.0
+_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` once the block ends well.
+
+    What killed runs left unfinished of the same file is swept up first.
 
     Raises:
         InputError: the folder is missing or cannot be written to, or the disk is full.
@@ -30,9 +37,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise InputError(f"cannot write {path.name}: its folder does not exist; create it or choose another")
     if path.is_dir():
         raise InputError(f"cannot write {path.name}: it is a folder; give a file name")
-    beside = path.with_name(f"{UNFINISHED}{uuid.uuid4().hex[:12]}-{path.name}")
+    beside = path.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
+        _sweep(path.parent, path.name)
         yield beside
+        _settle(beside)
         os.replace(beside, path)
     except OSError as error:
         reason = error.strerror or "the disk may be full"
@@ -40,34 +49,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
             f"cannot write {path.name}: {reason}; choose a folder with space that you may write to"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
 
 
 @contextmanager
 def output_folder(path: str | Path) -> Iterator[Path]:
     """Make a folder for results and keep it to this run; what a killed run left unfinished there is swept up.
 
+    A folder that was made here and is still empty when an error ends the block is removed again.
+
     Raises:
         InputError: it is a file, cannot be made or written to, or another run is writing to it.
     """
     folder = Path(path)
-    _make(folder)
-    lock = folder / _LOCK
-    with lock.open("wb") as held:
-        if not _locked(held):
-            raise InputError(
-                f"another run is writing to {folder.name}; wait for it, or choose another folder"
-            )
-        try:
-            for left in folder.glob(f"{UNFINISHED}*"):
-                left.unlink(missing_ok=True)
+    made = _make(folder)
+    try:
+        with _kept_to_this_run(folder):
+            _sweep(folder)
             yield folder
-        finally:
-            held.close()  # before it is deleted, for Windows
-            lock.unlink(missing_ok=True)
+    except BaseException:
+        for empty in made:
+            with suppress(OSError):
+                empty.rmdir()
+        raise
 
 
-def _make(folder: Path) -> None:
+def _make(folder: Path) -> list[Path]:
+    """Make the folder; the folders that were not there before, innermost first."""
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder.name} is a file; the output must be a folder")
     try:
@@ -78,6 +88,43 @@ def _make(folder: Path) -> None:
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"cannot write to the output folder {folder.name}; choose one that you may write to")
+    return missing
+
+
+@contextmanager
+def _kept_to_this_run(folder: Path) -> Iterator[None]:
+    lock = folder / _LOCK
+    try:
+        held = _take(lock)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to the output folder {folder.name}: {error.strerror}; choose another"
+        ) from error
+    if held is None:
+        raise InputError(f"another run is writing to {folder.name}; wait for it, or choose another folder")
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if sys.platform == "win32":
+                held.close()  # it cannot be deleted while it is open
+            lock.unlink(missing_ok=True)
+        held.close()
+
+
+def _take(lock: Path) -> IO[bytes] | None:
+    """The lock file, locked; None where another run holds it."""
+    while True:
+        file = lock.open("wb")
+        if not _locked(file):
+            file.close()
+            return None
+        try:  # the run before may have deleted the file between our opening and locking it
+            if os.path.samestat(os.fstat(file.fileno()), lock.stat()):
+                return file
+        except FileNotFoundError:
+            pass
+        file.close()
 
 
 def _locked(file: IO[bytes]) -> bool:
@@ -97,5 +144,49 @@ def _locked(file: IO[bytes]) -> bool:
     except BlockingIOError:
         return False
     except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _settle(file: Path) -> None:
+    """Have the system write the file to the disk before it takes its place: only then is all space known."""
+    with file.open("r+b") as written:
+        os.fsync(written.fileno())
+
+
+def _sweep(folder: Path, name: str = "") -> None:
+    """Delete what runs that have ended left unfinished in a folder, of all files or of one."""
+    for left in folder.glob(f"{UNFINISHED}*"):
+        with suppress(OSError):
+            if (not name or left.name.endswith(f"-{name}")) and _abandoned(left):
+                left.unlink(missing_ok=True)
+
+
+def _abandoned(left: Path) -> bool:
+    """Whether nobody writes to an unfinished file any more; of another machine's only its age can tell."""
+    host, _, rest = left.name.removeprefix(UNFINISHED).partition("-")
+    process = rest.partition("-")[0]
+    if host == _HOST and process.isdigit():
+        return not _runs(int(process))
+    return time.time() - left.stat().st_mtime > _DAY
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of that number runs on this machine."""
+    if sys.platform == "win32":
+        import ctypes
+
+        synchronize, timed_out = 0x00100000, 258
+        kernel = ctypes.windll.kernel32
+        handle = kernel.OpenProcess(synchronize, False, process)
+        running = bool(handle) and kernel.WaitForSingleObject(handle, 0) == timed_out
+        if handle:
+            kernel.CloseHandle(handle)
+        return running
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
         return True
     return True

@@ -1,11 +1,27 @@
 import os
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.files import output_folder, replacing
+
+
+def left_by_a_killed_run(path):
+    """The unfinished file of a process that ended while it wrote to `path`."""
+    script = (
+        "import os, sys\nfrom SynthFoundationLib.files import replacing\n"
+        "with replacing(sys.argv[1]) as beside:\n"
+        "    beside.touch()\n    print(beside, flush=True)\n    os._exit(9)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 9
+    return Path(done.stdout.strip())
 
 
 def test_a_file_takes_its_place_when_it_is_whole(tmp_path):
@@ -45,13 +61,32 @@ def test_a_missing_folder_or_a_folder_in_the_way_is_refused(tmp_path, place):
 
 
 def test_an_output_folder_is_made_and_what_a_killed_run_left_is_swept_up(tmp_path):
-    unfinished = tmp_path / "a" / "b" / ".writing-0123-half.nii.gz"
     with output_folder(tmp_path / "a" / "b") as folder:
         (folder / "kept.txt").touch()
-        unfinished.touch()
+    unfinished = left_by_a_killed_run(folder / "half.nii.gz")
     with output_folder(folder):
         assert not unfinished.exists()
     assert [p.name for p in folder.iterdir()] == ["kept.txt"]
+
+
+def test_writing_a_file_sweeps_up_what_a_killed_run_left_of_it_and_nothing_else(tmp_path):
+    of_this, of_another = (left_by_a_killed_run(tmp_path / name) for name in ("a.txt", "b.txt"))
+    with replacing(tmp_path / "a.txt") as outer, replacing(tmp_path / "a.txt") as inner:
+        outer.write_text("outer")
+        inner.write_text("inner")
+        assert not of_this.exists()
+    assert (tmp_path / "a.txt").read_text() == "outer"
+    assert of_another.exists()
+
+
+def test_the_unfinished_file_of_another_machine_is_left_alone_for_a_day(tmp_path):
+    elsewhere = tmp_path / ".writing-nowhere1-123-abc-a.txt"
+    elsewhere.touch()
+    with output_folder(tmp_path):
+        assert elsewhere.exists()
+    os.utime(elsewhere, (time.time() - 100_000,) * 2)
+    with output_folder(tmp_path):
+        assert not elsewhere.exists()
 
 
 def test_a_folder_in_use_is_refused_until_it_is_free_again(tmp_path):
@@ -68,6 +103,22 @@ def test_an_error_leaves_nothing_behind(tmp_path):
     with pytest.raises(ZeroDivisionError), output_folder(tmp_path):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["new", "new/and/deeper"])
+def test_an_error_takes_the_folders_back_that_were_made_and_no_others(tmp_path, place):
+    (tmp_path / "old").mkdir()
+    for folder in (tmp_path / "old", tmp_path / place):
+        with pytest.raises(ZeroDivisionError), output_folder(folder):
+            raise ZeroDivisionError
+    assert [p.name for p in tmp_path.iterdir()] == ["old"]
+
+
+def test_an_error_leaves_what_was_finished_before(tmp_path):
+    with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "new") as folder:  # noqa: PT012
+        (folder / "result.txt").touch()
+        raise ZeroDivisionError
+    assert [p.name for p in folder.iterdir()] == ["result.txt"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
