@@ -64,4 +64,9 @@ def run(arguments: list[str]) -> None:
     """Run with these arguments; the options that all verbs share may stand anywhere."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no unfinished file stays
     shared = [a for a in arguments if a in _EVERYWHERE]
-    app(shared + [a for a in arguments if a not in _EVERYWHERE], prog_name="synthfoundation")
+    ordered = shared + [a for a in arguments if a not in _EVERYWHERE]
+    try:
+        code = app(ordered, prog_name="synthfoundation", standalone_mode=False)
+    except Exception as error:
+        code = console.misused(error, arguments)
+    sys.exit(code)

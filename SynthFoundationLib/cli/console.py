@@ -11,7 +11,7 @@ from typing import NoReturn, ParamSpec, TypeAlias, TypeVar
 
 import typer
 
-from ..errors import SynthFoundationError
+from ..errors import SynthFoundationError, memory_shortage
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,15 +43,10 @@ def reporting(command: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(130) from None
         except SynthFoundationError as error:
             _fail(str(error), error.exit_code, error)
-        except MemoryError as error:
-            _fail(
-                "There is not enough memory; use a coarser spacing, smaller images or the preset 'fast'.",
-                3,
-                error,
-            )
         except Exception as error:
-            if type(error).__name__ == "OutOfMemoryError":
-                _fail("The device has too little memory; use --device cpu or the preset 'fast'.", 3, error)
+            shortage = memory_shortage(error)
+            if shortage is not None:
+                _fail(str(shortage), shortage.exit_code, error)
             _fail(
                 f"Unexpected {type(error).__name__}; run again with --debug and report what it shows.",
                 1,
@@ -59,6 +54,34 @@ def reporting(command: Callable[P, R]) -> Callable[P, R]:
             )
 
     return run
+
+
+def misused(error: Exception, arguments: list[str]) -> int:
+    """Say in one line why these arguments are no use of the program; the exit code.
+
+    Raises:
+        Exception: `error` itself, where it is of another kind.
+    """
+    if not hasattr(error, "format_message") or not arguments:
+        if not hasattr(error, "show"):
+            raise error
+        error.show()  # the help, for no arguments at all
+        return 2
+    message = error.format_message().replace("Value error, ", "").strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    verb = context.command_path if context is not None else "synthfoundation"
+    say(f"Error: {message}{_given(error, arguments)}; `{verb} --help` tells what is allowed")
+    return 2
+
+
+def _given(error: Exception, arguments: list[str]) -> str:
+    """What was given for the option that cannot be used, if it can be found."""
+    for option in getattr(getattr(error, "param", None), "opts", ()):
+        for place, argument in enumerate(arguments):
+            name, joined, value = argument.partition("=")
+            if name == option and (joined or len(arguments) > place + 1):
+                return f" (given: {value if joined else arguments[place + 1]})"
+    return ""
 
 
 def say(text: str) -> None:

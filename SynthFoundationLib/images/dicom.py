@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, memory_shortage
 from .quiet import quiet
 
 _POSITION, _ORIENTATION = "0020|0032", "0020|0037"
@@ -45,7 +45,7 @@ def read_dicom_folder(folder: Path) -> sitk.Image:
         with quiet():
             return reader.Execute()
     except RuntimeError as error:
-        raise InputError(
+        raise memory_shortage(error) or InputError(
             f"the DICOM series in {folder.name} cannot be read: "
             "a file is damaged or slices differ in size; export it again"
         ) from error

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, memory_shortage
 from ..geometry import Grid
 from .dicom import read_dicom_folder
 from .integrity import check_integrity, check_promise
@@ -53,7 +53,7 @@ def read_volume(path: str | Path, *, components: bool = False) -> sitk.Image:
     except OSError as error:
         raise InputError(f"{path.name} cannot be opened: {error.strerror}") from error
     except RuntimeError as error:
-        raise InputError(_explain(path, str(error))) from error
+        raise memory_shortage(error) or InputError(_explain(path, str(error))) from error
     check_volume(image, path.name, components=components)
     return image
 
