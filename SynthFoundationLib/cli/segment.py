@@ -1,4 +1,4 @@
-"""`synthfoundation segment`: a few labelled slices, scribbles or points → the whole volume."""
+"""`synthfoundation segment`: labels on a few slices, or on a few other scans → the whole volume."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .choices import Device
-from .console import say, tell
+from .console import progress_bar, say, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..images import Image
     from ..segmentation import Result
 
@@ -24,22 +26,54 @@ class MoreFeatures(str, Enum):
     learned = "learned"
 
 
+class Contrast(str, Enum):
+    """Whether the scans of the support have the contrast of the image."""
+
+    auto = "auto"
+    same = "same"
+    other = "other"
+
+
+_SLICES, _SCANS = "From labelled slices", "From labelled scans"
+
+
 def segment(
     images: Annotated[
         list[Path],
-        typer.Argument(metavar="IMAGE... SEEDS", help="One scan or several contrasts, then the seeds."),
+        typer.Argument(
+            metavar="IMAGE... [SEEDS]",
+            help="One scan or several contrasts, then the seeds, unless --support is given.",
+        ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Label map to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Label map to write, .seg.nrrd with names.")
+    ],
     complete_slices: Annotated[
         str,
         typer.Option(
             metavar="auto|AXIS:LIST|none",
             help="Slices labelled completely, whose empty voxels are background, such as 'k:10,20 i:64'.",
+            rich_help_panel=_SLICES,
         ),
     ] = "auto",
     background: Annotated[
-        int | None, typer.Option(min=1, metavar="LABEL", help="Label in the seeds that means background.")
+        int | None,
+        typer.Option(
+            min=1, metavar="LABEL", help="Label in the seeds that means background.", rich_help_panel=_SLICES
+        ),
     ] = None,
+    support: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Labelled scans: folders images and labels in it, or A.nii.gz beside A_labels.nii.gz.",
+            rich_help_panel=_SCANS,
+        ),
+    ] = None,
+    contrast: Annotated[
+        Contrast,
+        typer.Option(help="Whether the support shows tissues alike; auto: looks.", rich_help_panel=_SCANS),
+    ] = Contrast.auto,
     probabilities: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the probability of each label, a vector image.")
     ] = None,
@@ -52,28 +86,66 @@ def segment(
     weights: Annotated[str | None, typer.Option(metavar="ID|PATH", help="Pretrained weights.")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute learned features.")] = Device.auto,
 ) -> None:
-    """Segment a volume from labels on a few slices; voxels of value 0 in SEEDS are not labelled."""
-    from ..errors import InputError
-    from ..images import as_image, read_labels, write_image, write_labels
-    from ..segmentation import parse_slices
-    from ..segmentation import segment as run
+    """Segment a volume from labels on a few slices of it, or on a few other scans.
 
-    *scans, seeds = images
-    if not scans:
-        raise InputError("one file is given; give at least one image and then the seeds")
-    image = as_image(scans, "the image")
-    extra = _learned(image, features, weights, device)
-    result = run(image, read_labels(seeds), parse_slices(complete_slices), background, extra)
+    Voxels of value 0 in SEEDS are not labelled. Scans of --support may be of other people and another
+    modality: they are registered to the image, their labels carried over and corrected.
+    """
+    from ..images import write_image, write_labels
+
+    more = _learned(features, weights, device)
+    if support is not None:
+        result = _from_scans(images, support, contrast, more)
+    else:
+        result = _from_slices(images, complete_slices, background, more)
     write_labels(result.labels, output)
     if confidence is not None:
         write_image(result.confidence, confidence)
     if probabilities is not None:
         write_image(result.probabilities, probabilities)
-    _explain(result)
+    if support is None:
+        _explain(result)
     say(f"Wrote {output}")
 
 
-def _learned(image: Image, features: MoreFeatures, weights: str | None, device: Device) -> Image | None:
+def _from_slices(
+    images: list[Path],
+    complete_slices: str,
+    background: int | None,
+    more: Callable[[Image], Image] | None,
+) -> Result:
+    from ..errors import InputError
+    from ..images import as_image, read_labels
+    from ..segmentation import parse_slices
+    from ..segmentation import segment as run
+
+    *scans, seeds = images
+    if not scans:
+        raise InputError("one file is given; give at least one image and then the seeds, or --support")
+    image = as_image(scans, "the image")
+    extra = more(image) if more else None
+    return run(image, read_labels(seeds), parse_slices(complete_slices), background, extra)
+
+
+def _from_scans(
+    images: list[Path], support: Path, contrast: Contrast, more: Callable[[Image], Image] | None
+) -> Result:
+    from ..images import as_image
+    from ..segmentation import segment_from_support
+    from ..segmentation.cases import find_support
+
+    cases = find_support(support)
+    image = as_image(images, "the image")
+    tell(f"{len(cases)} labelled scans: " + ", ".join(case.name for case in cases))
+    scans, maps = zip(*(case.read() for case in cases), strict=True)
+    with progress_bar("segmenting") as progress:
+        return segment_from_support(
+            image, scans, maps, contrast=contrast.value, features=more, progress=progress
+        )
+
+
+def _learned(features: MoreFeatures, weights: str | None, device: Device) -> Callable[[Image], Image] | None:
+    """What gives learned features of an image, where they are wanted."""
     from ..features.extract import extract_features
     from ..features.registry import Registry
     from ..images import Image
@@ -82,8 +154,12 @@ def _learned(image: Image, features: MoreFeatures, weights: str | None, device: 
     installed = weights is not None or Registry.read().default is not None
     if features is MoreFeatures.none or (features is MoreFeatures.auto and not installed):
         return None
-    volume = extract_features(image, "learned", weights, device=chosen(device.value), contrasts="average")
-    return Image(volume.data.cpu(), volume.grid)
+
+    def extract(image: Image) -> Image:
+        volume = extract_features(image, "learned", weights, device=chosen(device.value), contrasts="average")
+        return Image(volume.data.cpu(), volume.grid)
+
+    return extract
 
 
 def _explain(result: Result) -> None:

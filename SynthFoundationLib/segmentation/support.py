@@ -1,12 +1,16 @@
 """Segment a scan from a few other labelled scans, without training a network.
 
-Every support scan is brought onto the image by registration. Its labels vote where they land, and a small
-head learns from all of them, on the voxels of the image, what each label looks like there.
+Every support scan is brought onto the image by registration. Its labels vote where they land, patches around
+that place say how much each vote counts, and a small head learns from all scans, on the voxels of the image,
+what each label looks like.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -14,60 +18,113 @@ from scipy.ndimage import maximum_filter
 from torch import Tensor
 
 from ..errors import InputError
-from ..features.mind import mind_ssc
-from ..geometry import Transform, resample
+from ..geometry import Affine, Grid, Transform, resample
 from ..images import Image, ImageLike, LabelMap, LabelsLike, as_image, as_labels, foreground, normalise
 from .appearance import describe
 from .filters import smoothed
 from .head import Head
+from .matching import comparable, matched_votes
 from .result import Result, Scores, make_result
 from .seeds import Seeds
 from .session import FIRST_STEPS, MAX_VALUES, MAX_VOXELS
-from .workspace import Frame, Workspace
+from .workspace import Frame, frame_of
 
-BLURS_MM = (1.0, 3.0)  # how far off registration leaves borders: mostly, and at times
-LEAST_VOTE = 1e-4
-TRUST = 0.6  # weight of appearance against votes
+Contrast: TypeAlias = Literal["auto", "same", "other"]
+CONTRASTS = ("auto", "same", "other")
+Progress: TypeAlias = Callable[[str, float], None]
+
+FEWEST_VOXELS = 20_000  # however many labels there are
+LOOK_MM = 3.0  # voxels on which it is seen where labels land
 NEAR_MM = 12.0  # background further from all labels teaches nothing
-JITTER_MM = 3.0
+REACH_MM = 6.0  # how far from where labels land they may be
+ALIKE = 0.3  # correlation of intensities near the labels from which on contrasts are the same
+BLUR_MM = 0.6  # by which votes are rounded off
+LEAST_VOTE = 1e-3
+TRUST = 0.25  # weight of the head against votes: patches have seen the same intensities
+POSITION, JITTER_MM = 3.0, 3.0  # weight of the position against one feature; how little it is trusted
 FEATURE_NOISE = 0.15
-POSSIBLE = 1e-3  # vote for any structure from which on a voxel is looked at
 CHUNK = 16_384
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """A labelled scan that was brought onto the image.
+
+    Attributes:
+        volume: (C, D, H, W) in 0…1, on its own grid.
+        to: points of the image → points of the scan.
+        features: more channels (F, …) on their own grid, or None.
+    """
+
+    volume: Image
+    labels: LabelMap
+    to: Transform
+    features: Image | None = field(default=None)
+
+    def moved(self, grid: Grid) -> tuple[Tensor, Tensor | None]:
+        """Volume and features on the voxels of the image."""
+        parts = [
+            None if one is None else resample(one.data, one.grid, grid, self.to, fill=None, antialias=True)
+            for one in (self.volume, self.features)
+        ]
+        return parts[0], parts[1]  # type: ignore[return-value]
+
+    def landed(self, grid: Grid, values: Sequence[int]) -> Tensor:
+        """Probabilities of the labels (n, D, H, W) on the voxels of the image; the first is background."""
+        votes = torch.zeros(len(values), *grid.shape)
+        for channel, value in enumerate(values[1:], 1):
+            mask = (self.labels.data == value)[None].float()
+            if mask.any():
+                votes[channel] = resample(mask, self.labels.grid, grid, self.to, antialias=True)[0]
+        votes[0] = (1 - votes[1:].sum(0)).clamp_min_(0)
+        return votes
 
 
 def segment_from_support(
     image: ImageLike | Sequence[ImageLike],
-    support_images: Sequence[ImageLike],
+    support_images: Sequence[ImageLike | Sequence[ImageLike]],
     support_labels: Sequence[LabelsLike],
     transforms: Sequence[Transform] | None = None,
-    same_contrast: bool = True,
+    contrast: Contrast = "auto",
+    features: Callable[[Image], Image] | None = None,
     max_voxels: int = MAX_VOXELS,
+    progress: Progress | None = None,
 ) -> Result:
     """Segment an image from labelled scans of other people or other contrasts.
 
     Args:
-        image: the scan to segment.
-        support_images: k ≥ 1 labelled scans.
+        image: the scan to segment, or several contrasts of it.
+        support_images: k ≥ 1 labelled scans, each with the same contrasts as the image.
         support_labels: their label maps, 0 = background.
         transforms: image points → points of each support scan; by default they are registered here.
-        same_contrast: whether intensities mean the same in all scans; if not, self-similarity is compared.
-        max_voxels: larger scans are worked on in merged voxels.
+        contrast: whether intensities mean the same in all scans ("same"), or self-similarity is compared
+            ("other"); "auto" looks whether they rise and fall together near the labels.
+        features: gives more features of a scan, such as learned ones, to compare.
+        max_voxels: larger regions are worked on in merged voxels.
+        progress: called with what is being done and the fraction of all work that is done.
 
     Raises:
-        InputError: no support, unequal numbers, labels that are empty, or scans that cannot be used.
+        InputError: no support, unequal numbers, labels that are empty or land nowhere in the image, or scans
+            that cannot be used.
     """
     target = as_image(image)
     scans = [as_image(one, f"support image {n}") for n, one in enumerate(support_images, 1)]
     maps = [as_labels(one, f"the labels of support image {n}") for n, one in enumerate(support_labels, 1)]
-    values = _check(scans, maps, transforms)
+    values = _check(target, scans, maps, transforms, contrast)
+    report = progress or (lambda stage, fraction: None)
+    found = transforms or [
+        _registered(target, scan, partial(_within, report, n, len(scans))) for n, scan in enumerate(scans)
+    ]
+    report("matching", 0.9)
     with torch.no_grad():
-        room = max(50_000, min(max_voxels, MAX_VALUES // (len(values) * 2)))
-        workspace = Workspace(target, room, None if same_contrast else _self_similarity(target))
-        found = transforms or [_registered(target, scan) for scan in scans]
-        cases = list(zip(scans, maps, found, strict=True))
-        votes = sum(_votes(labels, to, workspace.frame, values) for _, labels, to in cases) / len(cases)
-        head = _learned(workspace, cases, values, same_contrast)
-        scores = _fused(workspace, votes, head, same_contrast)
+        support = [
+            Support(_scaled(scan), labels, to, features(scan) if features else None)
+            for scan, labels, to in zip(scans, maps, found, strict=True)
+        ]
+        room = max(FEWEST_VOXELS, min(max_voxels, MAX_VALUES // (len(values) * 2)))
+        frame = frame_of(target, _region(target.grid, support, values), room)
+        own = Support(_scaled(target), maps[0], Affine(), features(target) if features else None)
+        scores = _scores(frame, own, support, values, contrast)
     nothing = np.full(target.grid.shape, -1, np.int16)
     names = {k: v for m in reversed(maps) for k, v in m.names.items()}
     colors = {k: v for m in reversed(maps) for k, v in m.colors.items()}
@@ -76,7 +133,11 @@ def segment_from_support(
 
 
 def _check(
-    scans: list[Image], maps: list[LabelMap], transforms: Sequence[Transform] | None
+    target: Image,
+    scans: list[Image],
+    maps: list[LabelMap],
+    transforms: Sequence[Transform] | None,
+    contrast: str,
 ) -> tuple[int, ...]:
     numbers = {len(scans), len(maps)} | ({len(transforms)} if transforms is not None else set())
     if not scans or len(numbers) > 1:
@@ -85,99 +146,128 @@ def _check(
             + (f" and {len(transforms)} transforms" if transforms is not None else "")
             + " are given; give at least one image and as many of each"
         )
-    if len({scan.channels for scan in scans}) > 1:
-        raise InputError("the support images have different numbers of contrasts; give the same for each")
+    if contrast not in CONTRASTS:
+        raise InputError(f"contrast is {contrast!r}; allowed are {', '.join(CONTRASTS)}")
+    if {scan.channels for scan in scans} != {target.channels}:
+        raise InputError(
+            f"the image has {target.channels} contrasts, the support images have "
+            f"{', '.join(str(s.channels) for s in scans)}; give the same contrasts for each"
+        )
     values = sorted(set().union(*(m.values for m in maps)))
     if not values:
         raise InputError("the support labels are empty; at least one voxel of one label is needed")
     return (0, *values)
 
 
-def _registered(image: Image, scan: Image) -> Transform:
+def _within(report: Progress, number: int, count: int, stage: str, fraction: float) -> None:
+    report(f"registering {number + 1} of {count}: {stage}", 0.9 * (number + fraction) / count)
+
+
+def _registered(image: Image, scan: Image, progress: Progress) -> Transform:
     from ..registration import register
 
-    return register(image, scan).transform
+    return register(image, scan, progress=progress).transform
 
 
-def _votes(labels: LabelMap, to: Transform, frame: Frame, values: tuple[int, ...]) -> Tensor:
-    """Probability of each label (n, D, H, W) where a support label map lands, blurred by what may be off."""
+def _scaled(scan: Image) -> Image:
+    return Image(normalise(scan, foreground(scan)), scan.grid)
+
+
+def _region(grid: Grid, support: Sequence[Support], values: Sequence[int]) -> np.ndarray:
+    """The box (D, H, W) in which labels land, with their surroundings.
+
+    Raises:
+        InputError: all of them land outside the image.
+    """
+    coarse = grid.with_spacing(np.maximum(grid.spacing, LOOK_MM))
+    hit = np.zeros(coarse.shape, bool)
+    for one in support:
+        anything = (one.labels.data > 0)[None].float()
+        hit |= resample(anything, one.labels.grid, coarse, one.to, antialias=True)[0].numpy() > 0.05
+    if not hit.any():
+        raise InputError(
+            "the labels of the support land outside the image: the scans show no common anatomy, "
+            "or their registration failed; check it with 'register'"
+        )
+    where = np.argwhere(hit)
+    ends = [grid.to_index(coarse.to_physical(w[::-1]))[::-1] for w in (where.min(0), where.max(0))]
+    margin = (NEAR_MM + LOOK_MM) / np.array(grid.spacing[::-1])
+    low, high = np.floor(ends[0] - margin), np.ceil(ends[1] + margin) + 1
+    mask = np.zeros(grid.shape, bool)
+    mask[tuple(slice(max(0, int(a)), max(1, int(b))) for a, b in zip(low, high, strict=True))] = True
+    return mask
+
+
+def _scores(
+    frame: Frame, own: Support, support: Sequence[Support], values: tuple[int, ...], contrast: Contrast
+) -> Scores:
     grid = frame.work_grid
-    votes = torch.zeros(len(values), *frame.shape)
-    for channel, value in enumerate(values[1:], 1):
-        mask = (labels.data == value)[None].float()
-        if mask.any():
-            landed = resample(mask, labels.grid, grid, to, antialias=True)[0]
-            for blur in BLURS_MM:
-                votes[channel] += smoothed(landed, tuple(blur / s for s in frame.spacing)) / len(BLURS_MM)
-    votes[0] = (1 - votes[1:].sum(0)).clamp_min_(0)
-    return votes
+    volume, extra = own.moved(grid)
+    moved = [one.moved(grid) for one in support]
+    landed = [one.landed(grid, values) for one in support]
+    anything = torch.stack([1 - votes[0] for votes in landed]).amax(0).numpy()
+    near, possible = (_around(anything > 0.05, mm, frame.spacing) for mm in (NEAR_MM, REACH_MM))
+    same = contrast == "same" or (contrast == "auto" and _alike(volume, [m for m, _ in moved], near))
+    patches = [_compared(*one, frame.spacing, same) for one in ((volume, extra), *moved)]
+    votes = matched_votes(patches[0], patches[1:], landed)
+    votes = smoothed(votes, tuple(BLUR_MM / s for s in frame.spacing))
+    rows = [_described(*one, frame.spacing, near, same) for one in ((volume, extra), *moved)]
+    jitter = JITTER_MM * _position_scale(near.nonzero() * torch.tensor(frame.spacing))
+    head = _learned(rows[1:], [one.argmax(0)[near] for one in landed], len(values), jitter)
+    where = possible.flatten().nonzero().flatten()
+    return _fused(frame, votes.flatten(1).T[where], rows[0][possible[near]], head, where)
 
 
-def _learned(
-    workspace: Workspace,
-    cases: list[tuple[Image, LabelMap, Transform]],
-    values: tuple[int, ...],
-    same_contrast: bool,
-) -> Head:
+def _around(mask: np.ndarray, mm: float, spacing: Sequence[float]) -> Tensor:
+    return torch.from_numpy(maximum_filter(mask, [2 * max(1, round(mm / s)) + 1 for s in spacing]))
+
+
+def _alike(volume: Tensor, moved: Sequence[Tensor], near: Tensor) -> bool:
+    """Whether the intensities of registered scans rise and fall together."""
+    correlations = [
+        torch.corrcoef(torch.stack([mine[near], theirs[near]]))[0, 1]
+        for scan in moved
+        for mine, theirs in zip(volume, scan, strict=True)
+    ]
+    return bool(torch.stack(correlations).nan_to_num().mean() > ALIKE)
+
+
+def _compared(volume: Tensor, extra: Tensor | None, spacing: Sequence[float], same: bool) -> Tensor:
+    own = comparable(volume, spacing, same)
+    return own if extra is None else torch.cat([own, extra])
+
+
+def _described(
+    volume: Tensor, extra: Tensor | None, spacing: tuple[float, ...], near: Tensor, same: bool
+) -> Tensor:
+    """Rows (M, F) of the voxels near labels: appearance, or self-similarity alone, and position."""
+    more = [] if extra is None else [extra]
+    if not same:
+        more.append(comparable(volume, spacing, same))
+    rows = describe(volume, spacing, near, torch.cat(more) if more else None)  # type: ignore[arg-type]
+    if not same:
+        rows = rows[:, -sum(len(part) for part in more) :]
+    place = near.nonzero() * torch.tensor(spacing)
+    return torch.cat([rows, ((place - place.mean(0)) * _position_scale(place)).to(rows.dtype)], 1)
+
+
+def _position_scale(place: Tensor) -> float:
+    return POSITION / float(place.float().std(0).mean().clamp_min(1e-3))
+
+
+def _learned(rows: Sequence[Tensor], classes: Sequence[Tensor], labels: int, jitter: float) -> Head:
     """A head that knows the labels of the support scans, each seen on the voxels of the image."""
-    rows, classes = zip(*(_examples(workspace, *case, values, same_contrast) for case in cases), strict=True)
-    head = Head(rows[0].shape[1], len(values))
+    head = Head(rows[0].shape[1], labels)
     noise = torch.full_like(head.scale, FEATURE_NOISE)
-    noise[-3:] = JITTER_MM * workspace.position_scale
-    head.fit(torch.cat(rows), torch.cat(classes), FIRST_STEPS, noise)
+    noise[-3:] = jitter
+    head.fit(torch.cat(list(rows)), torch.cat(list(classes)), FIRST_STEPS, noise)
     return head
 
 
-def _examples(
-    workspace: Workspace,
-    scan: Image,
-    labels: LabelMap,
-    to: Transform,
-    values: tuple[int, ...],
-    same_contrast: bool,
-) -> tuple[Tensor, Tensor]:
-    """Rows (M, F) and classes (M,) of a support scan near its labels, brought onto the image."""
-    frame = workspace.frame
-    grid = frame.work_grid
-    landed = resample(labels.data[None].float(), labels.grid, grid, to, "nearest")[0].int()
-    order = torch.tensor(values, dtype=torch.int32)
-    classes = torch.searchsorted(order, landed.contiguous())
-    reach = [2 * round(NEAR_MM / s) + 1 for s in frame.spacing]
-    near = maximum_filter((classes > 0).numpy(), reach)
-    body = foreground(scan)
-    seen = resample(body[None].float(), scan.grid, grid, to)[0] > 0.5
-    mask = workspace.inside & torch.from_numpy(near) & (seen | (classes > 0))
-    moved = resample(normalise(scan, body), scan.grid, grid, to, fill=None, antialias=True)
-    extra = None if same_contrast else _described(moved)
-    rows = describe(moved, frame.spacing, workspace.inside & (seen | mask), extra)
-    kept = mask[workspace.inside & (seen | mask)]
-    place = workspace.rows[:, -3:][mask[workspace.inside]]
-    return torch.cat([_columns(rows[kept], same_contrast, len(moved)), place], 1), classes[mask]
-
-
-def _self_similarity(image: Image) -> Image:
-    return Image(_described(normalise(image)), image.grid)
-
-
-def _described(volume: Tensor) -> Tensor:
-    return mind_ssc(volume[:, None]).flatten(0, 1)
-
-
-def _columns(rows: Tensor, same_contrast: bool, channels: int) -> Tensor:
-    """The part of a description (N, F) that scans have in common: all, or self-similarity alone."""
-    return rows if same_contrast else rows[:, -12 * channels :]
-
-
-def _fused(workspace: Workspace, votes: Tensor, head: Head, same_contrast: bool) -> Scores:
-    votes = votes.flatten(1).T
-    chosen = (votes[workspace.where, 1:].sum(1) > POSSIBLE).nonzero().flatten()
-    where = workspace.where[chosen]
-    result = torch.empty(len(chosen), votes.shape[1], dtype=torch.float16)
+def _fused(frame: Frame, votes: Tensor, rows: Tensor, head: Head, where: Tensor) -> Scores:
+    """Probabilities of the voxels at flat indices `where`."""
+    result = torch.empty(len(where), votes.shape[1], dtype=torch.float16)
     answer = head.answers()
-    channels = len(workspace.volume)
-    for part, out in zip(chosen.split(CHUNK), result.split(CHUNK), strict=True):
-        rows = workspace.rows[part]
-        own = torch.cat([_columns(rows[:, :-3], same_contrast, channels), rows[:, -3:]], 1)
-        odds = votes[workspace.where[part]].clamp_min(LEAST_VOTE).log()
-        out.copy_((answer(own) * TRUST + odds).softmax(1))
-    return Scores(result, where, workspace.frame)
+    for seen, vote, out in zip(rows.split(CHUNK), votes.split(CHUNK), result.split(CHUNK), strict=True):
+        out.copy_((answer(seen) * TRUST + vote.clamp_min(LEAST_VOTE).log()).softmax(1))
+    return Scores(result, where, frame)

@@ -61,3 +61,58 @@ def test_what_cannot_be_segmented_is_one_line(case, monkeypatch, arguments, mess
     assert message in result.stderr
     assert len(result.stderr.splitlines()) == 1
     assert not (case[0] / "out.nii.gz").exists()
+
+
+@pytest.fixture
+def support(case):
+    """The ball somewhat elsewhere in two other scans, as folders images and labels."""
+    folder = case[0] / "support"
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in GRID.shape], indexing="ij")
+    for n in (1, 2):
+        ball = torch.from_numpy((x - 0.1 * n) ** 2 + y**2 + z**2 < 0.5)
+        noise = torch.randn(GRID.shape, generator=torch.Generator().manual_seed(n))
+        write_image(Image(ball * 100.0 + 5 * noise + 50, GRID), folder / "images" / f"p{n}_0000.nii.gz")
+        labels = LabelMap(ball.int() * 3, GRID, {3: "ball"}, {3: (1.0, 0.5, 0.0)})
+        write_labels(labels, folder / "labels" / f"p{n}.seg.nrrd")
+    return folder
+
+
+def test_a_ball_is_found_from_other_scans_with_its_name_and_colour(case, support):
+    folder, ball = case
+    result = segment(
+        folder / "scan.nii.gz", "--support", support, "-o", folder / "out.seg.nrrd", "--features", "none",
+        "--confidence", folder / "sure.nii.gz", "--probabilities", folder / "each.nrrd",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    labels = read_labels(folder / "out.seg.nrrd")
+    found = labels.data.numpy() == 3
+    assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.9
+    assert (labels.names, labels.colors) == ({3: "ball"}, {3: (1.0, 0.5, 0.0)})
+    assert sitk.ReadImage(str(folder / "sure.nii.gz")).GetSize() == GRID.size
+    assert sitk.ReadImage(str(folder / "each.nrrd")).GetNumberOfComponentsPerPixel() == 2
+
+
+def test_seeds_on_another_grid_give_labels_on_the_grid_of_the_image(case):
+    folder, ball = case
+    seeds = read_labels(folder / "seeds.seg.nrrd")
+    inner = GRID.cropped((2, 1, 3), (23, 21, 18))
+    part = seeds.data[3:18, 1:21, 2:23]
+    write_labels(LabelMap(part, inner, seeds.names), folder / "inner.seg.nrrd")
+    result = segment(
+        folder / "scan.nii.gz", folder / "inner.seg.nrrd", "-o", folder / "out.nii.gz", "--features", "none",
+        "--complete-slices", "k:6,10,14",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    labels = read_labels(folder / "out.nii.gz")
+    found = labels.data.numpy() == 3
+    assert labels.grid.same_space(GRID)
+    assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.85
+
+
+def test_support_without_labels_is_refused(case, support):
+    (support / "labels" / "p2.seg.nrrd").unlink()
+    result = segment(case[0] / "scan.nii.gz", "--support", support, "-o", case[0] / "out.nii.gz")
+    assert result.exit_code == 2
+    assert "no labels for p2" in result.stderr

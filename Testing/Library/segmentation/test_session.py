@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.geometry import Affine, Grid
-from SynthFoundationLib.segmentation import FewShotSession, segment, segment_from_support
+from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.segmentation import FewShotSession, segment
 from SynthFoundationLib.segmentation.filters import smoothed
 
 GRID = Grid((40, 36, 32), (1.0, 1.2, 2.0), (-10.0, 5.0, 30.0), (0, 1, 0, -1, 0, 0, 0, 0, 1))
@@ -196,35 +196,3 @@ def test_merged_voxels_give_nearly_the_same_labels(scan):
     assert dice(labels, truth, 3) > 0.8
     np.testing.assert_array_equal(labels[16], truth[16])
     np.testing.assert_allclose(result.probabilities.data.sum(0), 1.0, atol=5e-3)
-
-
-def test_another_scan_is_segmented_from_labelled_ones():
-    image, truth = scene(seed=5)
-    cases = [scene(seed=n, shift=2.0 * n) for n in (1, 2)]
-    steps = [np.eye(4), np.eye(4)]
-    for step, n in zip(steps, (1, 2), strict=True):
-        step[:3, 3] = GRID.to_physical([2.0 * n - 1.0, 0.5, 0]) - GRID.to_physical([0, 0, 0])  # 1 voxel off
-    scans, maps = [(i, GRID) for i, _ in cases], [(t, GRID) for _, t in cases]
-    found = [Affine(step) for step in steps]
-    result = segment_from_support((image, GRID), scans, maps, found)
-    for label in (3, 7):
-        assert dice(result.labels.data.numpy(), truth, label) > 0.85
-
-
-def test_other_contrasts_are_segmented_by_self_similarity():
-    image, truth = scene(seed=5)
-    other, labels = scene(seed=1)
-    result = segment_from_support(
-        (3 - other, GRID), [(image, GRID)], [(truth, GRID)], [Affine()], same_contrast=False
-    )
-    assert dice(result.labels.data.numpy(), labels, 3) > 0.85
-
-
-def test_support_must_match():
-    image, truth = scene()
-    with pytest.raises(InputError, match="at least one"):
-        segment_from_support((image, GRID), [], [])
-    with pytest.raises(InputError, match="as many of each"):
-        segment_from_support((image, GRID), [(image, GRID)], [])
-    with pytest.raises(InputError, match="empty"):
-        segment_from_support((image, GRID), [(image, GRID)], [(truth * 0, GRID)])

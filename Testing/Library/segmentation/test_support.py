@@ -1,0 +1,147 @@
+"""Segmentation of a scan from other labelled scans: votes, patches, a head, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.geometry import Affine, Grid
+from SynthFoundationLib.images import Image, LabelMap
+from SynthFoundationLib.segmentation import segment_from_support
+from SynthFoundationLib.segmentation.matching import comparable, matched_votes, shifted
+
+GRID = Grid((40, 36, 32), (1.0, 1.2, 2.0), (-10.0, 5.0, 30.0), (0, 1, 0, -1, 0, 0, 0, 0, 1))
+
+
+def scene(seed=0, shift=0.0):
+    """A noisy scan of two nested, slanted ellipsoids and their labels 3 and 7."""
+    z, y, x = np.mgrid[:32, :36, :40]
+    slant = 0.3 * (z - 16) + shift
+    outer = ((z - 16) / 13) ** 2 + ((y - 18) / 11) ** 2 + ((x - 20 - slant) / 12) ** 2 < 1
+    inner = ((z - 17) / 6) ** 2 + ((y - 16) / 5) ** 2 + ((x - 21 - slant) / 5) ** 2 < 1
+    truth = np.where(inner, 7, np.where(outer, 3, 0)).astype(np.int32)
+    clean = np.choose(np.searchsorted([0, 3, 7], truth), [0.2, 0.6, 0.9])
+    noise = np.random.default_rng(seed).normal(size=clean.shape)
+    return (ndimage.gaussian_filter(clean, 0.6) + 0.08 * noise + 1).astype(np.float32), truth
+
+
+def dice(ours, theirs, label):
+    return 2 * ((ours == label) & (theirs == label)).sum() / ((ours == label).sum() + (theirs == label).sum())
+
+
+def moved_by(voxels):
+    """The transform that sends points so many voxels (i, j, k) further."""
+    matrix = np.eye(4)
+    matrix[:3, 3] = GRID.to_physical(voxels) - GRID.to_physical([0, 0, 0])
+    return Affine(matrix)
+
+
+@pytest.fixture(scope="module")
+def support():
+    """Two labelled scans, and transforms to them that miss by a voxel."""
+    cases = [scene(seed=n, shift=2.0 * n) for n in (1, 2)]
+    transforms = [moved_by([2.0 * n - 1.0, 0.5, 0]) for n in (1, 2)]
+    return [(i, GRID) for i, _ in cases], [(t, GRID) for _, t in cases], transforms
+
+
+def test_fusion_beats_the_labels_that_registration_carries_over(support):
+    image, truth = scene(seed=5)
+    result = segment_from_support((image, GRID), *support).labels.data.numpy()
+    for label in (3, 7):
+        carried = [
+            ndimage.shift((t == label).astype(float), [0, -0.5, 1 - 2.0 * n], order=1)
+            for n, (t, _) in enumerate(support[1], 1)
+        ]
+        assert dice(result, truth, label) > dice(np.where(sum(carried) > 1, label, 0), truth, label) + 0.02
+        assert dice(result, truth, label) > 0.9
+
+
+def test_scans_of_another_contrast_are_recognised_and_used(support):
+    image, truth = scene(seed=5)
+    for contrast in ("auto", "other"):
+        result = segment_from_support((3 - image, GRID), *support, contrast=contrast)
+        assert dice(result.labels.data.numpy(), truth, 3) > 0.85
+
+
+def test_support_on_grids_of_its_own_carries_names_and_colours(support):
+    image, truth = scene(seed=5)
+    scans, maps, transforms = support
+    coarse = GRID.with_spacing(2.0)
+    index = coarse.to_physical(np.stack(np.mgrid[:32, :22, :20], -1)[..., ::-1])
+    places = GRID.to_index(index)[..., ::-1]
+    found = ndimage.map_coordinates(maps[0][0], np.moveaxis(places, -1, 0), order=0)
+    labels = LabelMap(torch.from_numpy(found[: coarse.shape[0]]), coarse, {3: "outer"}, {3: (1, 0, 0)})
+    result = segment_from_support((image, GRID), scans[:1], [labels], transforms[:1])
+    assert (result.labels.names, result.labels.colors) == ({3: "outer"}, {3: (1, 0, 0)})
+    assert result.labels.grid == GRID
+    assert dice(result.labels.data.numpy(), truth, 3) > 0.8
+
+
+def test_scans_are_registered_where_no_transform_is_given(support):
+    image, truth = scene(seed=5)
+    told = []
+    result = segment_from_support(
+        (image, GRID), support[0][:1], support[1][:1], progress=lambda stage, fraction: told.append(fraction)
+    )
+    assert dice(result.labels.data.numpy(), truth, 3) > 0.85
+    assert told == sorted(told)
+    assert 0 <= told[0] <= told[-1] <= 1
+
+
+def test_large_regions_are_worked_on_in_merged_voxels(support):
+    image, truth = scene(seed=5)
+    result = segment_from_support((image, GRID), *support, max_voxels=1)
+    assert result.scores.frame.voxels <= 20_000
+    assert dice(result.labels.data.numpy(), truth, 3) > 0.85
+
+
+def test_more_features_take_part(support):
+    image, truth = scene(seed=5)
+    asked = []
+
+    def features(scan):
+        asked.append(scan)
+        return Image(torch.from_numpy(ndimage.gaussian_filter(scan.data.numpy(), (0, 2, 2, 2))), scan.grid)
+
+    result = segment_from_support((image, GRID), *support, features=features)
+    assert len(asked) == 3
+    assert dice(result.labels.data.numpy(), truth, 7) > 0.9
+
+
+def test_the_same_patches_one_voxel_off_are_found():
+    volume = torch.from_numpy(np.random.default_rng(0).random((1, 12, 13, 14), dtype=np.float32))
+    inside = torch.from_numpy(scene()[1][10:22, 12:25, 14:28] == 7).float()
+    votes = torch.stack([1 - inside, inside])
+    step = (1, 0, -1)
+    found = matched_votes(volume, [shifted(volume, (-1, 0, 1))], [shifted(votes, (-1, 0, 1))])
+    middle = (slice(None), slice(2, -2), slice(2, -2), slice(2, -2))
+    torch.testing.assert_close(found[middle], votes[middle], atol=1e-3, rtol=0)
+    plain = shifted(shifted(votes, (-1, 0, 1)), step)
+    torch.testing.assert_close(plain[middle], votes[middle])
+
+
+def test_what_is_compared_ignores_shading():
+    volume = torch.from_numpy(np.random.default_rng(1).random((1, 16, 16, 16), dtype=np.float32)) / 2
+    shade = torch.linspace(0.6, 1.4, 16)
+    plain, shaded = (comparable(v, (1.0, 1.0, 1.0), True) for v in (volume, volume * shade + 0.1 * shade))
+    assert torch.corrcoef(torch.stack([plain.flatten(), shaded.flatten()]))[0, 1] > 0.99
+    assert comparable(volume, (1.0, 1.0, 1.0), False).shape == (12, 16, 16, 16)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"support_images": [], "support_labels": [], "transforms": None}, "at least one"),
+        ({"support_labels": []}, "as many of each"),
+        ({"transforms": []}, "0 transforms"),
+        ({"support_labels": [(np.zeros(GRID.shape, int), GRID)] * 2}, "empty"),
+        ({"transforms": [moved_by([900, 0, 0])] * 2}, "outside the image"),
+        ({"contrast": "T1"}, "auto, same, other"),
+        ({"support_images": [[(scene()[0], GRID)] * 2] * 2}, "contrasts"),
+    ],
+)
+def test_unusable_support_is_refused(support, change, message):
+    names = ("support_images", "support_labels", "transforms")
+    with pytest.raises(InputError, match=message):
+        segment_from_support((scene()[0], GRID), **(dict(zip(names, support, strict=True)) | change))
