@@ -1,0 +1,27 @@
+"""Stop computations that know nothing of being stopped: between any two operations of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from torch.overrides import TorchFunctionMode
+
+
+class Interruptible(TorchFunctionMode):
+    """While it is entered, `check` is called before each call of torch, and may raise to stop there."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        super().__init__()
+        self._check = check
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Check, then do what was called."""
+        self._check()
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,80 @@
+"""A request at work: its parameters, its progress, and the wish to stop it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+
+from ..errors import Cancelled
+from .channel import Channel
+from .exchange import Exchange
+from .params import Params
+from .protocol import Request, files_in
+
+# Seconds between two progress events of one stage.
+_PACE = 0.1
+
+
+class Job:
+    """Everything that carrying out a request needs to know of it."""
+
+    def __init__(self, request: Request, channel: Channel, exchange: Exchange) -> None:
+        self.request, self._channel, self._exchange = request, channel, exchange
+        self.params = Params(request.method, request.params, exchange)
+        self._cancelled = threading.Event()
+        self._written: list[str] = []
+        self._stage, self._fraction, self._last = "", 0.0, 0.0
+
+    def cancel(self) -> None:
+        """Wish that it stops; called by the thread that listens."""
+        self._cancelled.set()
+
+    def check(self) -> None:
+        """Stop here if that is wished.
+
+        Raises:
+            Cancelled: it is.
+        """
+        if self._cancelled.is_set():
+            raise Cancelled("stopped")
+
+    def progress(self, stage: str, fraction: float) -> None:
+        """Tell how far the work is; not more often than a person can see.
+
+        Raises:
+            Cancelled: it shall stop.
+        """
+        self.check()
+        now = time.monotonic()
+        if stage != self._stage or now - self._last >= _PACE:
+            self._stage, self._fraction, self._last = stage, fraction, now
+            self._tell(None)
+
+    def show(self, stage: str, fraction: float, png: bytes) -> None:
+        """Tell what the work looks like so far."""
+        self.check()
+        self._stage, self._fraction = stage, fraction
+        path = self._exchange.write_bytes(png, ".png")
+        self._written.append(path.name)
+        self._tell(str(path))
+
+    def send_array(self, array: np.ndarray) -> dict[str, str]:
+        """Write an array for the result; what stands for it there."""
+        self.check()
+        reference = self._exchange.write(array)
+        self._written.append(reference["file"])
+        return reference
+
+    def end(self, event: dict[str, Any]) -> None:
+        """Send the last event, and leave no file that nobody will fetch."""
+        self._exchange.discard(files_in(self.request.params))
+        if event["event"] != "result":
+            self._exchange.discard(self._written)
+        self._channel.send({"id": self.request.id, **event})
+
+    def _tell(self, picture: str | None) -> None:
+        event = {"event": "progress", "stage": self._stage, "fraction": self._fraction, "picture": picture}
+        self._channel.send({"id": self.request.id, **event})
