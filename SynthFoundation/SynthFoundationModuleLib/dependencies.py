@@ -1,0 +1,185 @@
+"""PyTorch and safetensors: found without importing them, installed only after the user agrees.
+
+torch comes through the PyTorch extension alone (its PyTorchUtils picks the build for this computer),
+safetensors through `slicer.packaging`. Both are used by the worker process only, so a fresh installation
+works without restarting Slicer; only a newly installed PyTorch extension needs a restart, after which the
+installation goes on (`resume`).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import logging
+import platform
+import shutil
+import sys
+import sysconfig
+from collections.abc import Callable
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from .errors import UserError
+from .parameters import MachineSettings
+
+TORCH = ">=2.3"
+REQUIREMENTS = Path(__file__).resolve().parent.parent / "Resources" / "requirements.txt"
+NEEDED_GB = 6.0  # a CUDA build of torch, unpacked
+_EXTENSION = "PyTorch"
+_NAME = "SynthFoundation"
+
+
+def missing() -> list[str]:
+    """What is not installed, as requirements; nothing is imported to find out."""
+    import slicer.packaging
+
+    importlib.invalidate_caches()
+    wanted = [f"torch{TORCH}", *map(str, slicer.packaging.load_requirements(REQUIREMENTS))]
+    return [requirement for requirement in wanted if not slicer.packaging.pip_check(requirement)]
+
+
+def ensure(on_state: Callable[[str], None] = lambda text: None) -> None:
+    """Install what is missing, after asking.
+
+    Args:
+        on_state: told what is being done.
+
+    Raises:
+        UserError: the user declined, or it cannot be installed; says why and what to do.
+    """
+    lacking = missing()
+    if not lacking:
+        return
+    if slicer.app.testingEnabled():
+        raise UserError(_("Not installed: {names}.").format(names=", ".join(lacking)))
+    _check_room()
+    _ask(lacking)
+    if any(name.startswith("torch") for name in lacking):
+        on_state(_("Installing PyTorch; this takes some minutes…"))
+        _install_torch()
+    on_state(_("Installing the remaining packages…"))
+    _install_rest()
+    if left := missing():
+        raise UserError(
+            _("Still not installed: {names}. The Python console says more.").format(names=", ".join(left))
+        )
+
+
+def numpy_clash() -> str:
+    """Why this torch cannot work with this numpy; empty if they fit.
+
+    Builds of torch for Intel Macs end at 2.2, which was compiled for numpy 1.
+    """
+    try:
+        torch, numpy = (importlib.metadata.version(name) for name in ("torch", "numpy"))
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+    if _release(torch) < (2, 3) and _release(numpy) >= (2, 0):
+        return _(
+            "PyTorch {torch} does not work with NumPy {numpy}, and there is no newer PyTorch for Macs with "
+            "an Intel processor. Use a Slicer for Apple silicon, Windows or Linux."
+        ).format(torch=torch, numpy=numpy)
+    return ""
+
+
+def resume() -> bool:
+    """Whether an installation was interrupted by a restart; asked once after the start of Slicer."""
+    settings = MachineSettings()
+    waiting, settings.waiting_for_restart = settings.waiting_for_restart, False
+    return waiting and bool(missing())
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
+
+
+def _ask(lacking: list[str]) -> None:
+    text = _(
+        "SynthFoundation computes with PyTorch, which is not installed yet. It is downloaded once (up to "
+        "3 GB with support for NVIDIA graphics cards, else 200 MB) and installed into Slicer; afterwards "
+        "everything works offline. No image ever leaves this computer.\n\nInstall now?"
+    )
+    if not slicer.util.confirmOkCancelDisplay(text, _NAME, detailedText="\n".join(lacking)):
+        raise UserError(_("Nothing was installed. Click again when you want to install PyTorch."))
+
+
+def _check_room() -> None:
+    free = shutil.disk_usage(sysconfig.get_path("purelib")).free / 1e9
+    if free < NEEDED_GB:
+        raise UserError(
+            _(
+                "The disk with Slicer has only {free:.1f} GB free; PyTorch may take {needed:.0f} GB. "
+                "Make room and try again."
+            ).format(free=free, needed=NEEDED_GB)
+        )
+
+
+def _install_torch() -> None:
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        raise UserError(
+            _(
+                "There is no PyTorch {version} for Macs with an Intel processor (or for the Intel build of "
+                "Slicer under Rosetta). Use a Slicer for Apple silicon, Windows or Linux."
+            ).format(version=TORCH)
+        )
+    try:
+        from PyTorchUtils import PyTorchUtilsLogic
+    except ImportError:
+        _install_extension()
+        return
+    try:
+        installed = PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
+    except Exception as error:
+        logging.exception("SynthFoundation: installing torch")
+        raise UserError(_failure("PyTorch", error)) from error
+    if installed is None:
+        raise UserError(_("PyTorch was not installed. Click again when you want to install it."))
+
+
+def _install_extension() -> None:
+    """Install the extension that installs torch; Slicer must restart to load it."""
+    manager = slicer.app.extensionsManagerModel()
+    if manager is None:
+        raise UserError(
+            _("Install the extension PyTorch in the Extensions Manager, restart Slicer and try again.")
+        )
+    manager.interactive = False
+    if not manager.isExtensionInstalled(_EXTENSION) and not manager.installExtensionFromServer(_EXTENSION):
+        raise UserError(
+            _(
+                "The extension PyTorch could not be installed; is there a connection to the internet? "
+                "Install it in the Extensions Manager, restart Slicer and try again."
+            )
+        )
+    MachineSettings().waiting_for_restart = True
+    text = _("The extension PyTorch is installed. Slicer must restart to go on. Restart now?")
+    if slicer.util.confirmYesNoDisplay(text, _NAME):
+        slicer.util.restart()
+    raise UserError(_("Restart Slicer; the installation then goes on by itself."))
+
+
+def _install_rest() -> None:
+    import slicer.packaging
+
+    requirements = slicer.packaging.load_requirements(REQUIREMENTS)
+    try:
+        slicer.packaging.pip_ensure(requirements, requester=_NAME, prompt_install=False)
+    except Exception as error:
+        logging.exception("SynthFoundation: installing packages")
+        raise UserError(_failure(", ".join(map(str, requirements)), error)) from error
+
+
+def _failure(what: str, error: Exception) -> str:
+    """Why an installation failed, as far as it can be told, and what to do."""
+    told = str(error).lower()
+    if any(word in told for word in ("no space", "errno 28", "disk full")):
+        reason = _("the disk is full: make room and try again")
+    elif any(word in told for word in ("connection", "resolve", "timed out", "ssl", "proxy", "network")):
+        reason = _("the server cannot be reached: check the connection to the internet or the proxy")
+    elif any(word in told for word in ("permission", "errno 13", "access is denied")):
+        reason = _("Slicer's folder cannot be written to: install Slicer for this user, or ask for rights")
+    else:
+        reason = _("the Python console says more")
+    return _("{what} could not be installed; {reason}.").format(what=what, reason=reason)

@@ -1,0 +1,389 @@
+"""The panel *Register*: one button, a verdict, and corrections that are answered within seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from . import dependencies, display
+from .errors import UserError
+from .landmarks import Placer, make_list
+from .machine_widgets import MachineWidgets
+from .outputs import make_outputs
+from .panel import Panel, after, enable, show_text, telling
+from .process import Worker, WorkerError
+from .registration import Inputs, Registered, RegistrationSession, put_in_scene
+from .transforms import remove_result
+from .verdict import verdict_text
+
+DEBOUNCE_MS = 300
+_GUIDES = ("fixedLandmarks", "movingLandmarks", "fixedMask", "movingMask")
+
+
+class RegisterPanel(Panel):
+    """Asks for registrations and puts their results into the scene."""
+
+    def __init__(self, layout: Any, worker: Worker) -> None:
+        super().__init__("SynthFoundationRegister", layout)
+        self._worker = worker
+        self._session = RegistrationSession(worker)
+        self._board = display.Checkerboard()
+        self._placer = Placer(self.refresh)
+        self._update_later = after(DEBOUNCE_MS, self._update)
+        self._board_later = after(DEBOUNCE_MS, self._show_comparison)
+        self._stale = False  # something changed while a request was under way
+        self._guided: Any = None  # what the last request was guided by
+        self._watched: list[tuple[Any, int]] = []
+        self._compared: tuple | None = None
+        self.result: Registered | None = None
+        ui = self.ui
+        self._machine = MachineWidgets(ui.deviceBox, ui.weightsPath)
+        ui.registerButton.connect("clicked()", self.on_register)
+        ui.restoreButton.connect("clicked()", self.on_restore)
+        ui.landmarkButton.connect("clicked()", self.on_landmark)
+        ui.outputsButton.connect("clicked()", self.on_outputs)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return self._session.busy
+
+    def connect(self, parameters: Any) -> None:
+        """Bind the widgets to a parameter node."""
+        super().connect(parameters)
+        self._choose_volumes()
+        self._machine.refresh()
+
+    def disconnect(self) -> None:
+        """Unbind the widgets."""
+        self._placer.stop()
+        self._watch([])
+        super().disconnect()
+
+    def inputs(self) -> Inputs:
+        """What is chosen in the panel."""
+        chosen = self.parameters
+        return Inputs(
+            fixed=chosen.fixed,
+            moving=chosen.moving,
+            transform=chosen.transformType.value,
+            preset=chosen.preset.value,
+            initial=chosen.initialTransform,
+            fixed_mask=chosen.fixedMask,
+            moving_mask=chosen.movingMask,
+            fixed_landmarks=chosen.fixedLandmarks,
+            moving_landmarks=chosen.movingLandmarks,
+            stiffness=2.0**chosen.stiffness,
+            **self._machine.settings.network(),
+        )
+
+    # -- the button ---------------------------------------------------------------------------------------
+
+    def on_register(self) -> None:
+        """Start, or cancel what is under way."""
+        if self.busy:
+            self._stale = False
+            self._session.cancel()
+            return
+        with telling(self.ui.messageLabel):
+            show_text(self.ui.messageLabel, "")
+            self.inputs().check()
+            dependencies.ensure(lambda text: self._progress(text, 0.0))
+            show_text(self.ui.verdictLabel, "")
+            self._session.close()
+            self._start()
+        self.refresh()
+
+    def _start(self) -> None:
+        inputs = self.inputs()
+        self._stale, self._guided = False, self._guidance_mark()
+        self._session.start(
+            inputs, lambda result: self._done(inputs, result), self._failed, self._show_progress
+        )
+        self._progress(_("Preparing"), 0.0)
+
+    def _update(self) -> None:
+        """Answer a change of landmarks, masks or stiffness."""
+        if self.parameters is None or self.result is None or self._placer.active:
+            return
+        if not self.parameters.autoUpdate or self._guidance_mark() == self._guided:
+            return
+        if self.busy:
+            self._stale = True
+            return
+        with telling(self.ui.messageLabel):
+            show_text(self.ui.messageLabel, "")
+            self._start()
+        self.refresh()
+
+    def _done(self, inputs: Inputs, result: dict[str, Any]) -> None:
+        self._hide_progress()
+        gone = any(node.GetScene() is None for node in (inputs.fixed, inputs.moving))
+        if gone or self.parameters is None:
+            if gone:
+                self._failed(UserError(_("A volume was deleted meanwhile; nothing was changed.")))
+            return
+        first = self.result is None or not display.is_shown(inputs.moving)
+        with telling(self.ui.messageLabel):
+            chosen = self.parameters
+            self.result = put_in_scene(inputs, result, chosen.forward, chosen.inverse)
+            chosen.forward, chosen.inverse = self.result.forward, self.result.inverse
+            self._show_verdict()
+            self._compared = None
+            if first and not chosen.checkerboard:
+                display.show_blend(inputs.fixed, inputs.moving, chosen.blend)
+            if first:
+                self.ui.compareSection.collapsed = self.ui.correctSection.collapsed = False
+            self._show_comparison()
+        self.refresh()
+        if self._stale:
+            self._update_later.start()
+
+    def _failed(self, error: UserError) -> None:
+        self._hide_progress()
+        show_text(self.ui.messageLabel, str(error))
+        if isinstance(error, WorkerError) and error.kind != "cancelled" and self._stale:
+            self._stale = False
+        self.refresh()
+
+    # -- what is shown ------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Bring buttons, tool tips and texts up to date."""
+        if self.parameters is None:
+            return
+        ui, chosen = self.ui, self.parameters
+        reason = self._why_not()
+        if self.busy:
+            ui.registerButton.text = _("Cancel")
+            enable(ui.registerButton, None, _("Stop; the scene stays as it is."))
+        else:
+            ui.registerButton.text = _("Register")
+            enable(ui.registerButton, reason, _("Align the moving volume to the fixed one."))
+        placed = self._placed()
+        enable(
+            ui.restoreButton,
+            None if placed else _("There is no result yet."),
+            _("Take the result away: the moving volume returns to where it was."),
+        )
+        enable(
+            ui.landmarkButton,
+            reason,
+            _("Click the same place first in the fixed, then in the moving volume. Drag points at any time."),
+        )
+        ui.landmarkButton.checked = self._placer.active
+        show_text(ui.landmarkLabel, self._placer.hint)
+        missing = None if placed and self.result else _("Register first.")
+        if missing is None and self.busy:
+            missing = _("Wait for the result.")
+        enable(ui.outputsButton, missing, _("Make what is chosen above, from the result as it is now."))
+        if not (self.result and placed):
+            show_text(ui.verdictLabel, "")
+        for slider in (ui.blendSlider, ui.checkerboardBox):
+            slider.enabled = bool(chosen.fixed and chosen.moving)
+        ui.blendSlider.enabled = ui.blendSlider.enabled and not chosen.checkerboard
+        self._watch([chosen.getValue(name) for name in _GUIDES])
+        self._apply_view_choices()
+        if self.result is not None and self._guidance_mark() != self._guided:
+            self._update_later.start()
+
+    def _why_not(self) -> str | None:
+        chosen = self.parameters
+        if not chosen.fixed or not chosen.moving:
+            return _("Choose a fixed and a moving volume.")
+        if chosen.fixed is chosen.moving:
+            return _("Fixed and moving are the same volume; choose two.")
+        return None
+
+    def _placed(self) -> bool:
+        """Whether the moving volume is under a result of this panel."""
+        chosen = self.parameters
+        return bool(
+            chosen.forward and chosen.moving and chosen.moving.GetTransformNodeID() == chosen.forward.GetID()
+        )
+
+    def _show_verdict(self) -> None:
+        if (found := self.result) is not None:
+            text = verdict_text(found.verdict, found.reasons, found.numbers, found.seconds)
+            show_text(self.ui.verdictLabel, text)
+
+    def _show_progress(self, stage: str, fraction: float, picture: str | None) -> None:
+        self._progress(_stage_name(stage), fraction)
+        if picture:
+            image = qt.QPixmap(picture)
+            width = max(200, min(self.widget.width - 40, 480))
+            self.ui.pictureLabel.setPixmap(image.scaledToWidth(width, qt.Qt.SmoothTransformation))
+            self.ui.pictureLabel.visible = True
+
+    def _progress(self, text: str, fraction: float) -> None:
+        show_text(self.ui.stageLabel, text)
+        self.ui.progressBar.visible = True
+        self.ui.progressBar.value = round(100 * fraction)
+        self.refresh()
+
+    def _hide_progress(self) -> None:
+        show_text(self.ui.stageLabel, "")
+        self.ui.progressBar.visible = False
+        self.ui.pictureLabel.visible = False
+
+    def _apply_view_choices(self) -> None:
+        """Show blend or checkerboard as chosen, if that has changed."""
+        chosen = self.parameters
+        wanted = (chosen.blend, chosen.checkerboard)
+        if wanted == self._compared or not self._placed():
+            return
+        changed = self._compared is None or self._compared[1] != chosen.checkerboard
+        self._compared = wanted
+        if changed:
+            self._board_later.start()
+        elif not chosen.checkerboard and not self._placer.active:
+            display.set_blend(chosen.blend)
+
+    def _show_comparison(self) -> None:
+        if self.parameters is None or not self._placed() or not self.parameters.fixed:
+            return
+        chosen = self.parameters
+        self._compared = (chosen.blend, chosen.checkerboard)
+        if chosen.checkerboard:
+            self._board.show(chosen.fixed, chosen.moving)
+        elif self._board.shown:
+            self._board.hide()
+            display.show_blend(chosen.fixed, chosen.moving, chosen.blend)
+        else:
+            display.set_blend(chosen.blend)
+
+    # -- corrections --------------------------------------------------------------------------------------
+
+    def on_landmark(self) -> None:
+        """Ask for a pair of points, or stop asking."""
+        if self._placer.active:
+            self._placer.stop()
+            self.refresh()
+            return
+        chosen = self.parameters
+        if not chosen.fixedLandmarks:
+            chosen.fixedLandmarks = make_list(chosen.fixed, "fixed")
+        if not chosen.movingLandmarks:
+            chosen.movingLandmarks = make_list(chosen.moving, "moving")
+        if not self._placed():
+            display.show_blend(chosen.fixed, chosen.moving, chosen.blend)
+        self._placer.start(chosen.fixedLandmarks, chosen.movingLandmarks, chosen.blend)
+
+    def on_restore(self) -> None:
+        """Take the result away."""
+        chosen = self.parameters
+        self._session.close()
+        self._board.hide()
+        if chosen.movingLandmarks:
+            chosen.movingLandmarks.SetAndObserveTransformNodeID(None)
+        remove_result(chosen.moving, [chosen.forward, chosen.inverse])
+        chosen.checkerboard = False
+        self.result = self._compared = None
+        self.refresh()
+
+    def on_outputs(self) -> None:
+        """Make the chosen volumes, labels and points."""
+        show_text(self.ui.messageLabel, "")
+        with telling(self.ui.messageLabel):
+            make_outputs(self.parameters, self._session, self._failed)
+
+    def _watch(self, nodes: list[Any]) -> None:
+        """Follow changes inside landmarks and masks."""
+        wanted = [node for node in nodes if node is not None]
+        if [thing for thing, _tag in self._watched] == [part for node in wanted for part in _parts(node)]:
+            return
+        for thing, tag in self._watched:
+            thing.RemoveObserver(tag)
+        self._watched = [
+            (part, part.AddObserver(event, self._on_guide_changed))
+            for node in wanted
+            for part, event in _parts(node).items()
+        ]
+
+    def _on_guide_changed(self, *_event: Any) -> None:
+        if self.result is not None and not self._placer.active:
+            self._update_later.start()
+
+    def _guidance_mark(self) -> tuple:
+        """Changes whenever landmarks, masks or stiffness do."""
+        chosen = self.parameters
+        marks: list[Any] = [chosen.stiffness]
+        lists = [chosen.fixedLandmarks, chosen.movingLandmarks]
+        count = (
+            min((node.GetNumberOfControlPoints() for node in lists if node), default=0) if all(lists) else 0
+        )
+        for node in lists if count else []:
+            marks += [tuple(node.GetNthControlPointPosition(n)) for n in range(count)]
+        for node in (chosen.fixedMask, chosen.movingMask):
+            marks += [part.GetMTime() for part in _parts(node)] if node else [0]
+        return tuple(marks)
+
+    # -- the scene ----------------------------------------------------------------------------------------
+
+    def _choose_volumes(self) -> None:
+        """Choose the first two volumes where nothing is chosen yet."""
+        chosen = self.parameters
+        volumes = [
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+            if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
+        ]
+        if not chosen.fixed and volumes:
+            chosen.fixed = volumes[0]
+        others = [node for node in volumes if node is not chosen.fixed]
+        if others and (not chosen.moving or chosen.moving is chosen.fixed):
+            chosen.moving = others[0]
+
+    def on_node_removed(self, node: Any) -> None:
+        """Cancel when a volume at work is deleted; forget results that are gone."""
+        self._worker.forget(node.GetID() or "")
+        if self.busy and any(node is volume for volume in self._session.nodes):
+            self._session.cancel()
+        if self.result is not None and node in (self.result.forward, self.result.inverse):
+            self.result = None
+        self.refresh()
+
+    def on_scene_closing(self) -> None:
+        """Cancel, and forget the result: its nodes are about to go."""
+        self._stale = False
+        self._update_later.stop()
+        self._board_later.stop()
+        self._placer.stop()
+        self._session.close()
+        self.result = self._compared = self._guided = None
+        self._hide_progress()
+        for label in (self.ui.messageLabel, self.ui.verdictLabel):
+            show_text(label, "")
+
+
+def _parts(node: Any) -> dict[Any, Any]:
+    """The objects whose events tell that landmarks or masks have changed, with the event."""
+    if node is None:
+        return {}
+    if node.IsA("vtkMRMLSegmentationNode"):
+        return {node.GetSegmentation(): slicer.vtkSegmentation.SourceRepresentationModified}
+    if node.IsA("vtkMRMLVolumeNode"):
+        return {node: slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent}
+    if node.IsA("vtkMRMLMarkupsROINode"):
+        return {node: vtk.vtkCommand.ModifiedEvent}
+    return {node: slicer.vtkMRMLMarkupsNode.PointModifiedEvent}
+
+
+def _stage_name(stage: str) -> str:
+    """A stage of the work, for the user."""
+    names: dict[str, Callable[[], str]] = {
+        "start": lambda: _("Finding the start"),
+        "linear": lambda: _("Turning and shifting"),
+        "features": lambda: _("Computing features"),
+        "discrete": lambda: _("Searching for the deformation"),
+        "deformable": lambda: _("Refining the deformation"),
+        "quality": lambda: _("Judging the result"),
+        "done": lambda: _("Judging the result"),
+    }
+    name = names.get(stage.split()[0] if stage else "")
+    return name() if name else stage

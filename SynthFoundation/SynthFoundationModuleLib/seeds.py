@@ -1,0 +1,163 @@
+"""What the user has drawn, told apart from what was answered, and kept in the scene."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from .geometry import matrix_of, vtk_matrix
+
+BACKGROUND = 255  # in the seeds: drawn as nothing
+CORRECTED = 0.3  # share of a slice's labels that must have been redrawn to take all of it as meant
+
+_REFERENCE = "SynthFoundation.Seeds"  # node reference of the segmentation
+_COMPLETE = "SynthFoundation.Complete"  # attribute of the seeds: "axis:index …"
+
+Slice = tuple[int, int]  # array axis 0, 1 or 2 of (k, j, i), and index
+
+
+class Snapshot(NamedTuple):
+    """Seeds at one time: flat indices and values of those that are set, and the complete slices."""
+
+    where: np.ndarray
+    values: np.ndarray
+    complete: frozenset[Slice]
+    known: bool
+
+
+class Seeds:
+    """Seeds (k, j, i) uint8 on the voxels of the volume: 0 not drawn, a segment's number, or BACKGROUND.
+
+    They lie in a hidden label map of the scene, so that a saved scene can be gone on with.
+    """
+
+    def __init__(self, segmentation: Any, volume: Any) -> None:
+        self._segmentation, self._volume = segmentation, volume
+        self._complete: set[Slice] = set()
+        self._known = False  # whether complete slices have been found already
+        self._array = np.zeros(volume.GetImageData().GetDimensions()[::-1], np.uint8)
+        self._history: list[Snapshot] = []
+        self._first: np.ndarray | None = None
+
+    def restore(self) -> bool:
+        """Take the seeds that the scene holds; whether there are any for this volume."""
+        node = self._segmentation.GetNodeReference(_REFERENCE)
+        if node is None or node.GetImageData() is None:
+            return False
+        array = slicer.util.arrayFromVolume(node)
+        if array.shape != self._array.shape:
+            return False
+        self._array[:] = array
+        pairs = [pair.split(":") for pair in (node.GetAttribute(_COMPLETE) or "").split()]
+        self._complete, self._known = {(int(axis), int(index)) for axis, index in pairs}, True
+        return bool(self._array.any())
+
+    def take(
+        self, drawn: np.ndarray, answer: np.ndarray | None, proposed: Slice | None, numbers: dict[int, str]
+    ) -> None:
+        """Add what was drawn and erased since the last answer.
+
+        Args:
+            drawn: labels (k, j, i) of the segments now.
+            answer: the last answer; None where there is none and all is drawn.
+            proposed: the slice that the user was asked to look at.
+            numbers: the segments that there are.
+        """
+        if answer is None:
+            self._array[:] = drawn
+            self._first = drawn.astype(np.uint8)
+            self._complete, self._known = set(), False
+        else:
+            changed = drawn != answer
+            self._array[changed] = np.where(drawn == 0, BACKGROUND, drawn)[changed]
+            for axis, index in self._corrected(changed, drawn, proposed):
+                np.moveaxis(self._array, axis, 0)[index] = np.moveaxis(drawn, axis, 0)[index]
+                self._complete.add((axis, index))
+        gone = [n for n in np.unique(self._array).tolist() if n not in (0, BACKGROUND) and n not in numbers]
+        if gone:
+            self._array[np.isin(self._array, gone)] = 0
+        self._keep()
+
+    def learn(self, complete: list[dict[str, int]]) -> None:
+        """Take over which slices the worker took as drawn completely."""
+        if not self._known:
+            self._complete = {(one["axis"], one["index"]) for one in complete}
+            self._known = True
+            self._keep()
+
+    def request(self) -> dict[str, Any]:
+        """The seeds as the worker takes them."""
+        held = [np.flatnonzero(self._array.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+        box = [[int(one[0]), int(one[-1]) + 1] for one in held]
+        part = self._array[tuple(slice(a, b) for a, b in box)]
+        complete: Any = "auto"
+        if self._known:
+            complete = {str(axis): sorted(i for a, i in self._complete if a == axis) for axis in range(3)}
+        background = BACKGROUND if (part == BACKGROUND).any() else None
+        return {"seeds": part, "seeds_box": box, "complete_slices": complete, "background": background}
+
+    def snapshot(self) -> Snapshot:
+        """The seeds as they are, in little memory."""
+        where = np.flatnonzero(self._array)
+        return Snapshot(where, self._array.ravel()[where], frozenset(self._complete), self._known)
+
+    def reset(self, snapshot: Snapshot) -> None:
+        """Go back to a snapshot."""
+        self._array[:] = 0
+        self._array.ravel()[snapshot.where] = snapshot.values
+        self._complete, self._known = set(snapshot.complete), snapshot.known
+        self._keep()
+
+    def push(self, before: Snapshot) -> None:
+        """Remember what the seeds were before an update."""
+        self._history.append(before)
+
+    def pop(self) -> None:
+        """Go back to before the last update."""
+        if self._history:
+            self.reset(self._history.pop())
+
+    def forget_history(self) -> None:
+        """Nothing can be undone any more."""
+        self._history.clear()
+
+    def first_drawing(self) -> np.ndarray:
+        """What was drawn before the first answer."""
+        return np.zeros_like(self._array) if self._first is None else self._first
+
+    def clear(self) -> None:
+        """Forget all seeds, also in the scene."""
+        self._array[:] = 0
+        self._complete, self._known = set(), False
+        self._history.clear()
+        node = self._segmentation.GetNodeReference(_REFERENCE)
+        if node is not None:
+            slicer.mrmlScene.RemoveNode(node)
+
+    def _corrected(self, changed: np.ndarray, drawn: np.ndarray, proposed: Slice | None) -> set[Slice]:
+        """Slices that were looked at as a whole: the proposed one if touched, and those mostly redrawn."""
+        found = set()
+        for axis in sorted({axis for axis, _index in self._complete}):
+            others = tuple({0, 1, 2} - {axis})
+            touched, labelled = changed.sum(others), (drawn != 0).sum(others)
+            enough = np.flatnonzero((touched > 0) & (touched >= CORRECTED * labelled))
+            found |= {(axis, int(index)) for index in enough}
+        if proposed is not None and np.moveaxis(changed, proposed[0], 0)[proposed[1]].any():
+            found.add(proposed)
+        return found
+
+    def _keep(self) -> None:
+        """Write the seeds into the scene."""
+        node = self._segmentation.GetNodeReference(_REFERENCE)
+        if node is None:
+            name = _("Drawn in {segmentation}").format(segmentation=self._segmentation.GetName())
+            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", name)
+            node.HideFromEditorsOn()
+            self._segmentation.SetNodeReferenceID(_REFERENCE, node.GetID())
+        node.SetIJKToRASMatrix(vtk_matrix(matrix_of(self._volume)))
+        slicer.util.updateVolumeFromArray(node, self._array)
+        pairs = " ".join(f"{axis}:{index}" for axis, index in sorted(self._complete))
+        node.SetAttribute(_COMPLETE, pairs)

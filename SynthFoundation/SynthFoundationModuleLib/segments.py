@@ -1,0 +1,253 @@
+"""Segments ↔ label arrays (k, j, i) on the voxels of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from .errors import UserError
+from .geometry import array_of_matrix, matrix_of
+from .scans import Role, Scan, labels_on, merged_labels, oriented_image, segment_ids, voxels
+
+LABEL = "SynthFoundation.Label"  # tag of a segment: its number in seeds and answers
+MOST = 254  # segments; numbers above stand for background
+_SAME = 1e-4  # mm
+
+Box = tuple[slice, slice, slice]
+
+
+def prepare(segmentation: Any, volume: Any) -> None:
+    """Let a segmentation have the voxels and the place of a volume, as DICOM export needs it.
+
+    Raises:
+        UserError: it is elsewhere than the volume.
+    """
+    if segmentation.GetSegmentation().GetNumberOfSegments() == 0:
+        segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+    if segmentation.GetParentTransformNode() is not volume.GetParentTransformNode():
+        raise UserError(
+            _(
+                "{segmentation} and {volume} are under different transforms; put both under the same one, "
+                "or harden them, in the module Data."
+            ).format(segmentation=segmentation.GetName(), volume=volume.GetName())
+        )
+    segmentation.CreateDefaultDisplayNodes()
+    role = segmentation.GetReferenceImageGeometryReferenceRole()
+    if segmentation.GetNodeReference(role) is not volume:
+        segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+        segmentation.SetNodeReferenceID(role, volume.GetID())
+    _put_beside(segmentation, volume)
+
+
+def _put_beside(node: Any, volume: Any) -> None:
+    """Put a node into the same study as a volume in the subject hierarchy, unless it is somewhere already."""
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
+    if hierarchy is None:
+        return
+    item, beside = hierarchy.GetItemByDataNode(node), hierarchy.GetItemByDataNode(volume)
+    root = hierarchy.GetSceneItemID()
+    if item and beside and hierarchy.GetItemParent(item) == root != hierarchy.GetItemParent(beside):
+        hierarchy.SetItemParent(item, hierarchy.GetItemParent(beside))
+
+
+def numbered(segmentation: Any) -> dict[int, str]:
+    """The segments by number; those without a number of their own get the first free one.
+
+    Raises:
+        UserError: there are too many.
+    """
+    content, found, rest = segmentation.GetSegmentation(), {}, []
+    for segment_id in segment_ids(segmentation):
+        text = vtk.reference("")
+        known = content.GetSegment(segment_id).GetTag(LABEL, text) and str(text).isdigit()
+        number = int(str(text)) if known else 0
+        if number and number not in found:
+            found[number] = segment_id
+        else:
+            rest.append(segment_id)
+    for segment_id in rest:
+        number = next(n for n in range(1, len(found) + 2) if n not in found)
+        content.GetSegment(segment_id).SetTag(LABEL, str(number))
+        found[number] = segment_id
+    if max(found, default=0) > MOST:
+        raise UserError(_("There can be {most} segments at most; remove some.").format(most=MOST))
+    return dict(sorted(found.items()))
+
+
+def read(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> np.ndarray:
+    """The segments as one label array on the voxels of the volume; where they overlap, the later one wins."""
+    size = volume.GetImageData().GetDimensions()
+    reference = oriented_image(None, matrix_of(volume), size)
+    merged = merged_labels(segmentation, list(numbers.values()), reference)
+    if merged is None:
+        return np.zeros(size[::-1], np.uint16)
+    lookup = np.array([0, *numbers], np.uint16)
+    return lookup[voxels(merged).astype(np.intp)]
+
+
+def read_in(node: Any, scan: Scan, role: Role) -> np.ndarray:
+    """A segmentation (by number) or label map (by value) on the voxels of a scan in the same role."""
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return labels_on(node, scan, role)
+    numbers = numbered(node)
+    order = labels_on(node, scan, role, list(numbers.values()))
+    return np.array([0, *numbers], np.uint16)[order.astype(np.intp)]
+
+
+def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np.ndarray, box: Box) -> None:
+    """Write labels into a box of the volume; every other voxel of every segment stays as it is.
+
+    Args:
+        segmentation: the node.
+        volume: whose voxels the labels are on.
+        numbers: segments by number.
+        labels: of the box only.
+        box: slices of the axes (k, j, i).
+    """
+    if labels.size == 0:
+        return
+    content = segmentation.GetSegmentation()
+    surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    with slicer.util.NodeModify(segmentation):
+        for members in _layers(content, numbers).values():
+            if not _write_layer(content, volume, members, labels, box):
+                _write_slowly(segmentation, volume, members, labels, box)
+        if content.ContainsRepresentation(surface):
+            content.RemoveRepresentation(surface)
+            content.CreateRepresentation(surface)
+
+
+def _layers(content: Any, numbers: Mapping[int, str]) -> dict[int, dict[int, str]]:
+    """Segments that share a label map are written together."""
+    layers: dict[int, dict[int, str]] = {}
+    for number, segment_id in numbers.items():
+        layers.setdefault(content.GetLayerIndex(segment_id), {})[number] = segment_id
+    return layers
+
+
+def _write_layer(content: Any, volume: Any, members: Mapping[int, str], labels: np.ndarray, box: Box) -> bool:
+    """Write in place into a label map that has the voxels of the volume; False where it has others."""
+    segments = {number: content.GetSegment(segment_id) for number, segment_id in members.items()}
+    representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    image = next(iter(segments.values())).GetRepresentation(representation)
+    if image is None or not _same_voxels(image, volume):
+        return False
+    offset = _reach(image, box)
+    view = voxels(image)
+    inside = tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
+    part = view[inside]
+    own = [segment.GetLabelValue() for segment in segments.values()]
+    top = int(max(labels.max(initial=0), *segments)) + 1
+    lookup = np.zeros(top, view.dtype)
+    for number, segment in segments.items():
+        lookup[number] = segment.GetLabelValue()
+    written = lookup[labels.astype(np.intp)]
+    free = (written != 0) | np.isin(part, own)  # nothing of other segments in this layer is erased for air
+    np.copyto(part, written, where=free)
+    image.Modified()
+    for segment_id in members.values():
+        content.GetSegment(segment_id).Modified()
+    return True
+
+
+def _same_voxels(image: Any, volume: Any) -> bool:
+    """Whether a label map lies on the lattice of a volume, whatever part of it."""
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    return bool(np.abs(array_of_matrix(matrix) - matrix_of(volume)).max() < _SAME)
+
+
+def _reach(image: Any, box: Box) -> tuple[int, int, int]:
+    """Grow a label map, if it must, to hold the box; the index (k, j, i) of its first voxel."""
+    old = np.reshape(image.GetExtent(), (3, 2))[::-1]
+    held = image.GetPointData().GetScalars() is not None and (old[:, 1] >= old[:, 0]).all()
+    wanted = np.array([(s.start, s.stop - 1) for s in box])
+    new = np.stack([np.minimum(old, wanted)[:, 0], np.maximum(old, wanted)[:, 1]], 1) if held else wanted
+    if not held or (new != old).any():
+        before = voxels(image).copy() if held else None
+        kind = image.GetScalarType() if held else 3  # VTK_UNSIGNED_CHAR
+        image.SetExtent(*[int(n) for n in new[::-1].ravel()])
+        image.AllocateScalars(kind, 1)
+        view = voxels(image)
+        view[:] = 0
+        if before is not None:
+            place = [
+                slice(a - b, a - b + n) for a, b, n in zip(old[:, 0], new[:, 0], before.shape, strict=True)
+            ]
+            view[tuple(place)] = before
+    return tuple(int(n) for n in new[:, 0])
+
+
+def _write_slowly(
+    segmentation: Any, volume: Any, members: Mapping[int, str], labels: np.ndarray, box: Box
+) -> None:
+    """Write segments whose label maps have other voxels (or none yet), on those of the volume."""
+    whole = read(segmentation, volume, members)
+    for number, segment_id in members.items():
+        mask = (whole == number).astype(np.uint8)
+        mask[box] = labels == number
+        image = oriented_image(mask, matrix_of(volume), mask.shape[::-1])
+        slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, segmentation, segment_id)
+
+
+def new_segmentation(labels: np.ndarray, volume: Any, name: str, like: Any) -> Any:
+    """A new segmentation of a volume, with the names, colours and terms of another one or of a label map.
+
+    Args:
+        labels: on the voxels of the volume; numbers as `numbered` gives them, or 1, 2, … in order.
+        volume: what was segmented.
+        name: of the new node.
+        like: segmentation or label map whose labels they are.
+    """
+    segmentation = slicer.mrmlScene.AddNewNodeByClass(
+        "vtkMRMLSegmentationNode", slicer.mrmlScene.GenerateUniqueName(name)
+    )
+    prepare(segmentation, volume)
+    if like.IsA("vtkMRMLSegmentationNode"):
+        numbers = _copied_segments(like, segmentation)
+    else:
+        numbers = _segments_of_values(like, segmentation, labels)
+    write(segmentation, volume, numbers, labels, tuple(slice(0, n) for n in labels.shape))
+    return segmentation
+
+
+def _copied_segments(source: Any, target: Any) -> dict[int, str]:
+    numbers = {}
+    for number, segment_id in numbered(source).items():
+        segment = slicer.vtkSegment()
+        segment.DeepCopyMetadata(source.GetSegmentation().GetSegment(segment_id))
+        target.GetSegmentation().AddSegment(segment, segment_id)
+        numbers[number] = segment_id
+    return numbers
+
+
+def _segments_of_values(label_map: Any, target: Any, labels: np.ndarray) -> dict[int, str]:
+    display = label_map.GetDisplayNode()
+    table = display.GetColorNode() if display else None
+    numbers = {}
+    for value in np.unique(labels[labels > 0]).tolist():
+        name = (table.GetColorName(value) if table else "") or _("Label {value}").format(value=value)
+        colour = [0.0, 0.0, 0.0, 1.0]
+        known = table.GetColor(value, colour) if table else False
+        numbers[value] = target.GetSegmentation().AddEmptySegment("", name, colour[:3] if known else None)
+    return numbers
+
+
+def erase(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> None:
+    """Empty the segments."""
+    shape = volume.GetImageData().GetDimensions()[::-1]
+    box = tuple(slice(0, n) for n in shape)
+    write(segmentation, volume, numbers, np.zeros(shape, np.uint8), box)
+
+
+def set_status(segmentation: Any, numbers: Mapping[int, str], done: bool) -> None:
+    """Mark segments as being worked on, or as completed."""
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    status = logic.Completed if done else logic.InProgress
+    for segment_id in numbers.values():
+        logic.SetSegmentStatus(segmentation.GetSegmentation().GetSegment(segment_id), status)
