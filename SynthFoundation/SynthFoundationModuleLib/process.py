@@ -40,14 +40,10 @@ class WorkerError(UserError):
 
 
 def _in_plain_words(kind: str, message: str) -> str:
-    if kind == "died":
-        return _(
-            "The worker process ended unexpectedly: {reason}. "
-            "The scene is untouched; click again to start a new one."
-        ).format(reason=message.rstrip("."))
     if kind == "cancelled":
         return _("Cancelled; the scene is untouched.")
-    return message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
+    sentence = message[:1].upper() + message[1:] + ("" if message.endswith((".", "!", "?")) else ".")
+    return _("{reason} The scene is untouched.").format(reason=sentence) if kind == "died" else sentence
 
 
 class Worker:

@@ -42,13 +42,18 @@ class SegmentPanel(Panel):
 
     def connect(self, parameters: Any) -> None:
         """Bind the widgets to a parameter node."""
-        self.controls.connect(parameters)
         super().connect(parameters)
+        self.controls.connect(parameters)
 
     def disconnect(self) -> None:
         """Unbind the widgets."""
         self.controls.disconnect()
         super().disconnect()
+
+    def release(self) -> None:
+        """Stop what is under way and let go of the parameter node."""
+        super().release()
+        self.controls.parameters = None
 
     def show(self) -> None:
         """The tab has become visible: get ready to paint."""
