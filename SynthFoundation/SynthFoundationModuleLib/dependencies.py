@@ -29,15 +29,21 @@ REQUIREMENTS = Path(__file__).resolve().parent.parent / "Resources" / "requireme
 NEEDED_GB = 6.0  # a CUDA build of torch, unpacked
 _EXTENSION = "PyTorch"
 _NAME = "SynthFoundation"
+_found: list[bool] = []  # filled once everything is there, so that nobody looks again
 
 
 def missing() -> list[str]:
     """What is not installed, as requirements; nothing is imported to find out."""
     import slicer.packaging
 
-    importlib.invalidate_caches()
-    wanted = [f"torch{TORCH}", *map(str, slicer.packaging.load_requirements(REQUIREMENTS))]
-    return [requirement for requirement in wanted if not slicer.packaging.pip_check(requirement)]
+    if not _found:
+        importlib.invalidate_caches()
+        wanted = [f"torch{TORCH}", *map(str, slicer.packaging.load_requirements(REQUIREMENTS))]
+        lacking = [requirement for requirement in wanted if not slicer.packaging.pip_check(requirement)]
+        if lacking:
+            return lacking
+        _found.append(True)
+    return []
 
 
 def ensure(on_state: Callable[[str], None] = lambda text: None) -> None:

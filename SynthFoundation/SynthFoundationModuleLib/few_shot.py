@@ -13,7 +13,7 @@ from .errors import UserError
 from .parameters import MachineSettings
 from .process import OnError, Progress, Worker, WorkerError
 from .seeds import Seeds
-from .segments import Box, new_segmentation, numbered, prepare, read, set_status, write
+from .segments import Box, new_segmentation, numbered, prepare, read, set_status, stamp, write
 
 _names = itertools.count(1)
 OnDone = Callable[[], None]
@@ -36,8 +36,10 @@ class FewShot:
         self.next_slice: tuple[int, int] | None = None
         self.edits = 0
         self.writing = False  # whether it is itself that changes the segments
+        self._known: tuple = ()  # the segments' stamp when all of them was known
         if self._seeds.restore():
             self._answer = read(segmentation, volume, numbered(segmentation))
+            self._known = stamp(segmentation)
 
     @property
     def busy(self) -> bool:
@@ -60,24 +62,29 @@ class FewShot:
         return self._confidence
 
     def changed(self) -> bool:
-        """Whether anything was drawn or erased since the last answer."""
-        drawn = read(self.segmentation, self.volume, numbered(self.segmentation))
-        return bool(drawn.any()) if self._answer is None else not np.array_equal(drawn, self._answer)
+        """Whether anything was drawn or erased since it was last looked at."""
+        return stamp(self.segmentation) != self._known
 
-    def update(self, on_done: OnDone, on_error: OnError, on_progress: Progress | None = None) -> None:
-        """Segment from all that is drawn now.
+    def update(
+        self,
+        on_done: OnDone,
+        on_error: OnError,
+        on_progress: Progress | None = None,
+        before_writing: OnDone = lambda: None,
+    ) -> None:
+        """Segment from all that is drawn now; `before_writing` is called when segments are about to change.
 
         Raises:
             UserError: nothing is drawn, or the segmentation cannot be used.
         """
         prepare(self.segmentation, self.volume)
         numbers = numbered(self.segmentation)
-        drawn = read(self.segmentation, self.volume, numbers)
+        drawn, self._known = read(self.segmentation, self.volume, numbers), stamp(self.segmentation)
         if not drawn.any():
             raise UserError(_("Paint a structure on two or three slices first."))
         fresh = self._ensure_open()
         before = self._seeds.snapshot()
-        self._seeds.take(drawn, self._answer, self.next_slice, numbers)
+        anew = self._seeds.take(drawn, self._answer, self.next_slice, numbers)
         set_status(self.segmentation, numbers, done=False)
 
         def done(answer: dict[str, Any]) -> None:
@@ -85,6 +92,7 @@ class FewShot:
             if self.alive:
                 self._seeds.push(before)
                 self._seeds.learn(answer["complete_slices"])
+                before_writing()
                 self._show(answer, drawn)
                 on_done()
 
@@ -95,11 +103,11 @@ class FewShot:
             self._seeds.reset(before)
             if error.missing and not fresh:  # the worker forgot the session to save memory
                 self._open = None
-                self.update(on_done, on_error, on_progress)
+                self.update(on_done, on_error, on_progress, before_writing)
             else:
                 on_error(error)
 
-        params = {"session": self._session, "full": fresh or self._answer is None, **self._seeds.request()}
+        params = {"session": self._session, "full": fresh or anew, **self._seeds.request()}
         self._request = self._worker.ask("segment_update", params, done, failed, on_progress)
 
     def undo(self, on_done: OnDone, on_error: OnError) -> None:
@@ -203,20 +211,20 @@ class FewShot:
         labels = np.asarray(answer["labels"])
         shape = self.volume.GetImageData().GetDimensions()[::-1]
         if self._answer is None or self._answer.shape != shape:
-            self._answer = np.zeros(shape, np.uint16)
+            self._answer = np.zeros(shape, np.uint8)
         if self._confidence is None or self._confidence.shape != shape:
             self._confidence = np.zeros(shape, np.uint8)
         self._answer[box], self._confidence[box] = labels, answer["confidence"]
-        shown = labels.copy()
-        if drawn is not None:
+        shown, late = labels, self.changed() and drawn is not None
+        if late:
             now = read(self.segmentation, self.volume, numbers)[box]
-            late = now != drawn[box]
-            shown[late] = now[late]
+            shown = np.where(now != drawn[box], now, labels)
         self.writing = True
         try:
             write(self.segmentation, self.volume, numbers, shown, box)
         finally:
             self.writing = False
+        self._known = () if late else stamp(self.segmentation)
         found = answer["next_slice"]
         self.next_slice = (found["axis"], found["index"]) if found else None
         self.edits = answer["edits"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -19,9 +20,9 @@ LIVE_MS = 150
 class FewShotControls(Panel):
     """Update, live update, next slice, doubt, undo, accept."""
 
-    def __init__(self, layout: Any, worker: Worker) -> None:
+    def __init__(self, layout: Any, worker: Worker, save_undo_state: Callable[[], None]) -> None:
         super().__init__("SynthFoundationFewShot", layout)
-        self._worker = worker
+        self._worker, self._save_undo_state = worker, save_undo_state
         self._session: FewShot | None = None
         self._doubt = display.DoubtOverlay()
         self._live_later = after(LIVE_MS, self._live_update)
@@ -73,7 +74,7 @@ class FewShotControls(Panel):
         with telling(self.ui.segmentMessageLabel):
             show_text(self.ui.segmentMessageLabel, "")
             dependencies.ensure(lambda text: show_text(self.ui.segmentMessageLabel, text))
-            self.session.update(self._done, self._failed, self._show_progress)
+            self._ask()
         self.refresh()
 
     def on_next_slice(self) -> None:
@@ -137,6 +138,9 @@ class FewShotControls(Panel):
         else:
             self._doubt.hide()
 
+    def _ask(self) -> None:
+        self.session.update(self._done, self._failed, self.show_progress, self._save_undo_state)
+
     def _done(self) -> None:
         self.ui.segmentProgressBar.visible = False
         if self._doubt.shown and self.session is not None and self.session.confidence is not None:
@@ -152,7 +156,8 @@ class FewShotControls(Panel):
         show_text(self.ui.segmentMessageLabel, str(error))
         self.refresh()
 
-    def _show_progress(self, stage: str, fraction: float, picture: str | None) -> None:
+    def show_progress(self, stage: str, fraction: float, picture: str | None) -> None:
+        """Show how far the work is."""
         self.ui.segmentProgressBar.visible = True
         self.ui.segmentProgressBar.value = round(100 * fraction)
 
@@ -181,8 +186,20 @@ class FewShotControls(Panel):
         elif not dependencies.missing() and self.session.changed():
             with telling(self.ui.segmentMessageLabel):
                 show_text(self.ui.segmentMessageLabel, "")
-                self.session.update(self._done, self._failed, self._show_progress)
+                self._ask()
             self.refresh()
+
+    def on_node_removed(self, node: Any) -> None:
+        """Stop when what is segmented is deleted."""
+        session = self._session
+        if session is None or (node is not session.volume and node is not session.segmentation):
+            return
+        stopped = session.busy
+        session.close()
+        self.on_scene_closing()
+        if stopped:
+            text = _("{name} was deleted; stopped.").format(name=node.GetName())
+            show_text(self.ui.segmentMessageLabel, text)
 
     def on_scene_closing(self) -> None:
         """Stop what is under way."""

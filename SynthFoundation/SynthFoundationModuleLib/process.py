@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import qt
@@ -51,6 +52,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._client: Any = None
+        self._warmed = False
         self._volumes: dict[tuple[str, Role], tuple[tuple, str]] = {}
         self._count = itertools.count(1)
         self._timer = qt.QTimer()
@@ -161,6 +163,13 @@ class Worker:
             self._client.poll()
         if self._client is None or not self._client.busy:
             self._timer.stop()
+
+    def warm_up(self) -> None:
+        """Start the process while the user is still choosing; once, and only where it would work."""
+        if self._client is None and not self._warmed:
+            self._warmed = True
+            with suppress(UserError):
+                self.start()
 
     def start(self) -> None:
         """Start the process if there is none; it loads what it needs while the user is still choosing.

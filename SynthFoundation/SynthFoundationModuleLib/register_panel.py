@@ -163,6 +163,8 @@ class RegisterPanel(Panel):
             ui.registerButton.text = _("Cancel")
             enable(ui.registerButton, None, _("Stop; the scene stays as it is."))
         else:
+            if reason is None and not dependencies.missing():
+                self._worker.warm_up()
             ui.registerButton.text = _("Register")
             enable(ui.registerButton, reason, _("Align the moving volume to the fixed one."))
         placed = self._placed()

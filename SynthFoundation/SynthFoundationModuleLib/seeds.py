@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from .geometry import matrix_of, vtk_matrix
 
 BACKGROUND = 255  # in the seeds: drawn as nothing
+GONE_BACK = 0.05  # share of the answer below which it was undone rather than corrected
 CORRECTED = 0.3  # share of a slice's labels that must have been redrawn to take all of it as meant
 
 _REFERENCE = "SynthFoundation.Seeds"  # node reference of the segmentation
@@ -57,8 +58,8 @@ class Seeds:
 
     def take(
         self, drawn: np.ndarray, answer: np.ndarray | None, proposed: Slice | None, numbers: dict[int, str]
-    ) -> None:
-        """Add what was drawn and erased since the last answer.
+    ) -> bool:
+        """Add what was drawn and erased since the last answer; whether it is a new beginning.
 
         Args:
             drawn: labels (k, j, i) of the segments now.
@@ -66,9 +67,10 @@ class Seeds:
             proposed: the slice that the user was asked to look at.
             numbers: the segments that there are.
         """
-        if answer is None:
+        anew = answer is None or self._undone(drawn, answer)
+        if anew:
             self._array[:] = drawn
-            self._first = drawn.astype(np.uint8)
+            self._first = drawn
             self._complete, self._known = set(), False
         else:
             changed = drawn != answer
@@ -80,6 +82,7 @@ class Seeds:
         if gone:
             self._array[np.isin(self._array, gone)] = 0
         self._keep()
+        return anew
 
     def learn(self, complete: list[dict[str, int]]) -> None:
         """Take over which slices the worker took as drawn completely."""
@@ -136,6 +139,11 @@ class Seeds:
         node = self._segmentation.GetNodeReference(_REFERENCE)
         if node is not None:
             slicer.mrmlScene.RemoveNode(node)
+
+    def _undone(self, drawn: np.ndarray, answer: np.ndarray) -> bool:
+        """Whether hardly anything of the answer is left: the Segment Editor's own undo has taken it back."""
+        answered = (answer != 0) & (self._array == 0)
+        return bool(answered.any()) and (drawn[answered] != 0).mean() < GONE_BACK
 
     def _corrected(self, changed: np.ndarray, drawn: np.ndarray, proposed: Slice | None) -> set[Slice]:
         """Slices that were looked at as a whole: the proposed one if touched, and those mostly redrawn."""

@@ -10,6 +10,7 @@ import ctk
 import slicer
 from slicer.i18n import tr as _
 
+from . import dependencies
 from .errors import UserError
 from .few_shot import forget_sessions
 from .few_shot_controls import FewShotControls
@@ -27,7 +28,7 @@ class SegmentPanel(Panel):
         super().__init__("SynthFoundationSegment", layout)
         self._worker = worker
         ui = self.ui
-        self.controls = FewShotControls(ui.fewShotFrame.layout(), worker)
+        self.controls = FewShotControls(ui.fewShotFrame.layout(), worker, ui.segmentEditor.saveStateForUndo)
         self._files: Iterator[Path] | None = None
         self._stored: list[str] = []
         self._shown = False
@@ -61,6 +62,8 @@ class SegmentPanel(Panel):
             return
         self._shown = True
         self._choose_nodes()
+        if self.parameters.volume and not dependencies.missing():
+            self._worker.warm_up()
         editor = self.ui.segmentEditor
         editor.setupViewObservations()
         editor.installKeyboardShortcuts()
@@ -204,7 +207,7 @@ class SegmentPanel(Panel):
             self._say(str(error))
             self.refresh()
 
-        session.transfer(target, done, failed, self.controls._show_progress)
+        session.transfer(target, done, failed, self.controls.show_progress)
 
     def _say(self, text: str) -> None:
         show_text(self.controls.ui.segmentMessageLabel, text)
@@ -214,10 +217,7 @@ class SegmentPanel(Panel):
     def on_node_removed(self, node: Any) -> None:
         """Stop when what is segmented is deleted."""
         self._worker.forget(node.GetID() or "")
-        session = self.controls._session
-        if session is not None and (node is session.volume or node is session.segmentation):
-            session.close()
-            self.controls.on_scene_closing()
+        self.controls.on_node_removed(node)
         self.refresh()
 
     def on_scene_closing(self) -> None:

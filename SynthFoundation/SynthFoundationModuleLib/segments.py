@@ -85,9 +85,23 @@ def read(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> np.ndarr
     reference = oriented_image(None, matrix_of(volume), size)
     merged = merged_labels(segmentation, list(numbers.values()), reference)
     if merged is None:
-        return np.zeros(size[::-1], np.uint16)
-    lookup = np.array([0, *numbers], np.uint16)
-    return lookup[voxels(merged).astype(np.intp)]
+        return np.zeros(size[::-1], np.uint8)
+    return _by_number(voxels(merged), numbers)
+
+
+def _by_number(order: np.ndarray, numbers: Mapping[int, str]) -> np.ndarray:
+    """Labels 1, 2, … in the order of the segments as their numbers, a new uint8 array."""
+    if list(numbers) == list(range(1, len(numbers) + 1)):
+        return order.astype(np.uint8)
+    return np.array([0, *numbers], np.uint8)[order]
+
+
+def stamp(segmentation: Any) -> tuple:
+    """Changes whenever voxels of the segments do."""
+    content = segmentation.GetSegmentation()
+    name = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    images = [(one, content.GetSegment(one).GetRepresentation(name)) for one in segment_ids(segmentation)]
+    return tuple((segment_id, image.GetMTime() if image else 0) for segment_id, image in images)
 
 
 def read_in(node: Any, scan: Scan, role: Role) -> np.ndarray:
@@ -95,8 +109,7 @@ def read_in(node: Any, scan: Scan, role: Role) -> np.ndarray:
     if not node.IsA("vtkMRMLSegmentationNode"):
         return labels_on(node, scan, role)
     numbers = numbered(node)
-    order = labels_on(node, scan, role, list(numbers.values()))
-    return np.array([0, *numbers], np.uint16)[order.astype(np.intp)]
+    return _by_number(labels_on(node, scan, role, list(numbers.values())), numbers)
 
 
 def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np.ndarray, box: Box) -> None:
@@ -146,7 +159,7 @@ def _write_layer(content: Any, volume: Any, members: Mapping[int, str], labels: 
     lookup = np.zeros(top, view.dtype)
     for number, segment in segments.items():
         lookup[number] = segment.GetLabelValue()
-    written = lookup[labels.astype(np.intp)]
+    written = lookup[labels]
     free = (written != 0) | np.isin(part, own)  # nothing of other segments in this layer is erased for air
     np.copyto(part, written, where=free)
     image.Modified()
