@@ -6,6 +6,7 @@ diffeomorphic refinement, all on modality-independent features. The stages live 
 
 from .pipeline import register
 from .result import Registration
+from .session import RegistrationSession
 from .settings import PRESETS, Settings
 
-__all__ = ["PRESETS", "Registration", "Settings", "register"]
+__all__ = ["PRESETS", "Registration", "RegistrationSession", "Settings", "register"]

@@ -15,13 +15,16 @@ import torch.nn.functional as F
 
 from ..geometry import Grid, resample
 from ..geometry.fields import exponential_voxels, from_voxels, to_voxels
-from .newton import normal_equations
+from .course import Beat, silent
+from .newton import apply_matrix, normal_equations
 from .smoothness import Smoothness, solve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_STEP_VOXELS = 1.5
+# Steps between two looks at the images while forces act: these may draw farther than one step goes.
+FORCED_STEPS = 3
 # Share of the longest side by which the control grid exceeds the data, and its least and most voxels: room in
 # which the field tapers off to zero.
 TAPER, TAPER_VOXELS = 0.12, (3, 12)
@@ -64,11 +67,12 @@ def refine_velocity(
     forces: Callable[[Velocity], Forces] | None = None,
     symmetric: bool = False,
     tolerance: float = 0.01,
+    beat: Beat = silent,
 ) -> Velocity:
     """Improve the velocity on one level; `forces` adds equations for the velocity it is given.
 
-    `symmetric` averages with the equations of the opposite direction. Stops when the mean step is less than
-    `tolerance` voxels.
+    `symmetric` averages with the equations of the opposite direction. Without such forces, which act in
+    single places, it stops when the mean step is less than `tolerance` voxels.
     """
     cells = level.grid.coarsened(control)
     margin = int(np.clip(np.ceil(TAPER * max(cells.size)), *TAPER_VOXELS))
@@ -76,22 +80,25 @@ def refine_velocity(
     velocity = velocity.on(grid)
     current = to_voxels(velocity.data, grid)
     strength = None
-    for _ in range(iterations):
-        matrix, vector = _equations(level, control, current, margin)
+    for done in range(iterations):
+        beat(done / iterations)
+        matrix, vector = _equations(level, control, current, margin, beat)
         if symmetric:
             swapped = Level(level.moving, level.fixed, level.weight, level.grid)
-            other_matrix, other_vector = _equations(swapped, control, -current, margin)
+            other_matrix, other_vector = _equations(swapped, control, -current, margin, beat)
             matrix, vector = (matrix + other_matrix) / 2, (vector - other_vector) / 2
         if strength is None:
             strength = mean_curvature(matrix)
-        if forces is not None:
-            extra = forces(Velocity(from_voxels(current, grid), grid))
-            matrix, vector = matrix + extra.matrix * strength, vector + extra.vector * strength
-        vector = vector.sub_(smoothness(current), alpha=strength)
-        step = solve(matrix, vector, smoothness, strength, solver_iterations)
-        step = _limited(step)
-        current = current + step
-        if float(_length(step).mean()) < tolerance:
+        for _ in range(FORCED_STEPS if forces else 1):
+            left, right = matrix, vector
+            if forces is not None:
+                extra = forces(Velocity(from_voxels(current, grid), grid))
+                left, right = left + extra.matrix * strength, right + extra.vector * strength
+            right = right.sub(smoothness(current), alpha=strength)
+            step = _limited(solve(left, right, smoothness, strength, solver_iterations, beat=beat))
+            current = current + step
+            vector = vector - apply_matrix(matrix, step) if forces else vector
+        if forces is None and float(_length(step).mean()) < tolerance:
             break
     return Velocity(from_voxels(current, grid), grid)
 
@@ -109,12 +116,13 @@ def pooled(volume: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _equations(
-    level: Level, control: int, velocity: torch.Tensor, margin: int
+    level: Level, control: int, velocity: torch.Tensor, margin: int, beat: Beat
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Normal equations on the control grid, in its voxels, zero in its margin."""
     displacement = exponential_voxels(velocity)
-    inner = displacement[(..., *(slice(margin, n - margin) for n in displacement.shape[1:]))]
-    equations = normal_equations(level.fixed, level.moving, spread(inner, control, level.grid), level.weight)
+    k, j, i = (slice(margin, n - margin) for n in displacement.shape[1:])
+    inner = spread(displacement[:, k, j, i], control, level.grid)
+    equations = normal_equations(level.fixed, level.moving, inner, level.weight, beat)
     padding = (margin,) * 6
     return (
         F.pad(pooled(equations.matrix, control), padding) * control**2,

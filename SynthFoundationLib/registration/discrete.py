@@ -12,27 +12,28 @@ import torch
 import torch.nn.functional as F
 
 from ..geometry.fields import warp_by_voxels
+from .course import Beat, silent
 
 COUPLING = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 COST_SMOOTHING = 2
 
 
 def displacement_by_search(
-    fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor, reach: int
+    fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor, reach: int, beat: Beat = silent
 ) -> torch.Tensor:
     """Displacement (3, D, H, W) in voxels, components (i, j, k), for (C, D, H, W) features on one grid.
 
     The fields of both directions are found and made inverse to each other, which discards one-sided matches.
     """
-    forward = _one_direction(fixed, moving, weight, reach)
-    backward = _one_direction(moving, fixed, weight, reach)
+    forward = _one_direction(fixed, moving, weight, reach, beat)
+    backward = _one_direction(moving, fixed, weight, reach, beat)
     return _made_consistent(forward, backward)
 
 
 def _one_direction(
-    fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor, reach: int
+    fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor, reach: int, beat: Beat
 ) -> torch.Tensor:
-    cost, offsets = _costs(fixed, moving, weight, reach)
+    cost, offsets = _costs(fixed, moving, weight, reach, beat)
     # All costs in units of their typical spread, so that the coupling means the same for all features.
     cost /= cost.std(0).mean().clamp_min(1e-12)
     shape = cost.shape[1:]
@@ -40,6 +41,7 @@ def _one_direction(
     squares = offsets.square().sum(1, keepdim=True)
     field = _smoothed(offsets[cost.argmin(0)].T.reshape(3, *shape))
     for coupling in COUPLING:
+        beat()
         # |field − offset|² up to |field|², which is the same for all offsets of a voxel
         total = torch.addmm(cost + coupling * squares, offsets, field.flatten(1), alpha=-2 * coupling)
         field = _smoothed(offsets[total.argmin(0)].T.reshape(3, *shape))
@@ -47,7 +49,7 @@ def _one_direction(
 
 
 def _costs(
-    fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor, reach: int
+    fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor, reach: int, beat: Beat
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Smoothed feature distances (N, D, H, W) of N = (2·reach + 1)³ offsets (N, 3) in (i, j, k)."""
     span = 2 * reach + 1
@@ -57,6 +59,7 @@ def _costs(
     shifts = padded.unfold(2, height, 1).unfold(3, width, 1)  # (C, D + 2 reach, span, span, H, W)
     costs = []
     for k in range(span):
+        beat(k / span)
         cost = torch.zeros(span, span, depth, height, width, device=fixed.device)
         for channel, shifted in zip(fixed, shifts[:, k : k + depth], strict=True):
             cost += (shifted.permute(1, 2, 0, 3, 4) - channel).square_()

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 
 from ..geometry import Grid, smooth
 from ..geometry.fields import exponential_voxels, jacobian_determinant, to_voxels
+from .course import Beat, silent
 from .deformable import Velocity
 
 LEAST_DETERMINANT = 0.05
@@ -14,11 +15,12 @@ TRIES = 12
 REACH = 2
 
 
-def unfolded(velocity: Velocity) -> Velocity:
+def unfolded(velocity: Velocity, beat: Beat = silent) -> Velocity:
     """The velocity, smoothed where exp(v) or exp(−v) squeezes a voxel below 5 % of its volume."""
     for _ in range(TRIES):
         tight = torch.zeros((1, *velocity.grid.shape), device=velocity.data.device)
         for sign in (1, -1):
+            beat()
             displacement = exponential_voxels(sign * to_voxels(velocity.data, velocity.grid))
             determinant = _voxel_determinant(displacement)
             tight[0, 1:-1, 1:-1, 1:-1] += (determinant < LEAST_DETERMINANT).float()

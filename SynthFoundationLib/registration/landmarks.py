@@ -1,4 +1,4 @@
-"""Paired landmarks: a start where there is none, and a pull on the velocity field."""
+"""Paired landmarks: a start where they fix one, and a pull on the pose and on the velocity field."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..geometry import Affine, Transform
+from ..geometry import Affine, Grid, Transform
 from ..geometry.fields import exponential_voxels, to_voxels
 from ..geometry.sampling import sample_at_index
 from .deformable import Forces, Velocity
@@ -15,8 +15,19 @@ from .deformable import Forces, Velocity
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .guides import Landmarks
+
 # Below this ratio of the second to the first principal spread, landmarks lie on a line and fix no rotation.
 COLLINEAR = 0.05
+# Landmarks that spread over less than this share of the image say more about a place than about the pose.
+LEAST_SPREAD = 0.1
+
+
+def fix_a_pose(landmarks: Landmarks, grid: Grid) -> bool:
+    """Whether there are enough landmarks, far enough apart, to place the image by them alone."""
+    around = landmarks.fixed - landmarks.fixed.mean(0)
+    spread = np.linalg.svd(around, compute_uv=False) / np.sqrt(len(around))
+    return len(around) >= 3 and bool(spread[1] > LEAST_SPREAD * grid.extent.max())
 
 
 def rigid_from_landmarks(fixed: np.ndarray, moving: np.ndarray) -> Affine:
@@ -43,33 +54,29 @@ def pull_of_landmarks(fixed: np.ndarray, targets: np.ndarray, weight: float) -> 
     """Equations that draw exp(v)(fixed) to `targets`, both (N, 3) LPS mm, each pair with `weight`."""
 
     def forces(velocity: Velocity) -> Forces:
-        grid = velocity.grid
-        start = torch.as_tensor(grid.to_index(fixed), dtype=torch.float32)
-        aim = torch.as_tensor(grid.to_index(targets), dtype=torch.float32)
-        displacement = exponential_voxels(to_voxels(velocity.data, grid))
-        residual = aim - (start + sample_at_index(displacement, start).T)
-        shares = torch.zeros(1, *grid.shape)
-        pulls = torch.zeros(3, *grid.shape)
-        for place, pull in zip(start, residual, strict=True):
-            for (k, j, i), share in _corners(place, grid.shape):
-                shares[0, k, j, i] += weight * share
-                pulls[:, k, j, i] += weight * share * pull
-        matrix = torch.zeros(6, *grid.shape)
-        matrix[[0, 3, 5]] = shares
-        device = velocity.data.device
-        return Forces(matrix.to(device), pulls.to(device))
+        grid, like = velocity.grid, velocity.data
+        start = torch.as_tensor(grid.to_index(fixed), dtype=like.dtype, device=like.device)
+        aim = torch.as_tensor(grid.to_index(targets), dtype=like.dtype, device=like.device)
+        displacement = exponential_voxels(to_voxels(like, grid))
+        residual = aim.T - start.T - sample_at_index(displacement, start)
+        voxels, shares = _corners(start, grid.shape)
+        strength = torch.zeros(grid.voxels, dtype=like.dtype, device=like.device)
+        strength.index_add_(0, voxels.flatten(), weight * shares.flatten())
+        pull = torch.zeros(3, grid.voxels, dtype=like.dtype, device=like.device)
+        pull.index_add_(1, voxels.flatten(), weight * (residual[..., None] * shares).flatten(1))
+        none = torch.zeros_like(strength)
+        matrix = torch.stack((strength, none, none, strength, none, strength))
+        return Forces(matrix.unflatten(1, grid.shape), pull.unflatten(1, grid.shape))
 
     return forces
 
 
-def _corners(index: torch.Tensor, shape: tuple[int, int, int]) -> list[tuple[tuple[int, int, int], float]]:
-    """The voxels (k, j, i) around a continuous index (i, j, k) with their trilinear shares."""
-    low = index.floor()
-    found = []
-    for offset in np.ndindex(2, 2, 2):
-        corner = low + torch.tensor(offset)
-        share = float((1 - (index - corner).abs()).prod())
-        i, j, k = (int(c) for c in corner)
-        if share > 0 and 0 <= k < shape[0] and 0 <= j < shape[1] and 0 <= i < shape[2]:
-            found.append(((k, j, i), share))
-    return found
+def _corners(index: torch.Tensor, shape: tuple[int, int, int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """The flat voxels (N, 8) around continuous indices (N, 3) in (i, j, k), and their trilinear shares."""
+    steps = torch.tensor(list(np.ndindex(2, 2, 2)), dtype=index.dtype, device=index.device)
+    corners = index.floor()[:, None] + steps
+    last = torch.tensor(shape[::-1], dtype=index.dtype, device=index.device) - 1
+    shares = (1 - (index[:, None] - corners).abs()).prod(-1)
+    shares = shares * ((corners >= 0) & (corners <= last)).all(-1)
+    i, j, k = torch.minimum(corners.clamp_min(0), last).long().unbind(-1)
+    return (k * shape[1] + j) * shape[2] + i, shares

@@ -7,11 +7,23 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 
+from .course import Beat, silent
 from .newton import PAIRS, normal_equations
 
 LinearKind = Literal["rigid", "affine"]
 MAX_STEP_VOXELS = 2.0
 DAMPING = 1e-3
+
+
+class Pull(NamedTuple):
+    """Landmarks: voxel indices (N, 3) of the fixed grid and where they belong, and the weight of each pair.
+
+    The unit of the weight is the curvature of the whole data term.
+    """
+
+    places: np.ndarray
+    targets: np.ndarray
+    weight: float
 
 
 class LinearStep(NamedTuple):
@@ -29,6 +41,8 @@ def register_linear(
     iterations: int,
     stiffness: float,
     tolerance: float = 0.02,
+    pull: Pull | None = None,
+    beat: Beat = silent,
 ) -> LinearStep:
     """Align (C, D, H, W) features that lie on one grid.
 
@@ -36,15 +50,17 @@ def register_linear(
     the body would otherwise be squeezed until their outlines agree. Stops when no voxel moves by `tolerance`
     voxels.
     """
-    frame = _Frame(tuple(fixed.shape[1:]))
+    frame = _Frame(weight[0])
     total = np.eye(4)
     generators = _generators(kind)
     error = float("nan")
     for _ in range(iterations):
         displacement = frame.displacement(total - np.eye(4))
-        equations = normal_equations(fixed, moving, displacement, weight)
+        equations = normal_equations(fixed, moving, displacement, weight, beat)
         error = equations.error
         hessian, gradient = frame.project(equations.matrix, equations.vector)
+        if pull is not None:
+            hessian, gradient = _pulled(hessian, gradient, frame, total, pull)
         hessian, gradient = generators.T @ hessian @ generators, generators.T @ gradient
         if kind == "affine":
             hessian, gradient = _resist_strain(hessian, gradient, generators, total, stiffness)
@@ -61,18 +77,21 @@ def register_linear(
 
 
 class _Frame:
-    """Coordinates in which the grid is centred and its longest half axis is 1."""
+    """Coordinates in which the grid of a (D, H, W) volume is centred and its longest half axis is 1."""
 
-    def __init__(self, shape: tuple[int, int, int]) -> None:
-        self.shape, self.radius = shape, max(shape) / 2
-        self.axes = [(torch.arange(n) - (n - 1) / 2) / self.radius for n in shape]
+    def __init__(self, like: torch.Tensor) -> None:
+        self.shape, self.radius = like.shape, max(like.shape) / 2
+        self.axes = [
+            (torch.arange(n, dtype=like.dtype, device=like.device) - (n - 1) / 2) / self.radius
+            for n in like.shape
+        ]
 
     def displacement(self, matrix: np.ndarray) -> torch.Tensor:
         """A 4×4 displacement in this frame as voxels (3, D, H, W)."""
         z, y, x = self.axes
-        m = torch.as_tensor(matrix * self.radius, dtype=torch.float32)
+        m = (matrix * self.radius).tolist()
         rows = [
-            m[a, 0] * x + (m[a, 1] * y[:, None] + (m[a, 2] * z[:, None, None] + m[a, 3])) for a in range(3)
+            m[a][0] * x + (m[a][1] * y[:, None] + (m[a][2] * z[:, None, None] + m[a][3])) for a in range(3)
         ]
         return torch.stack([row.expand(self.shape) for row in rows])
 
@@ -91,7 +110,8 @@ class _Frame:
         powers = [torch.stack([axis**p for p in range(order + 1)], 1) for axis in (x, y, z)]
         sums = torch.einsum("ndhw,wx->ndhx", values, powers[0])
         sums = torch.einsum("ndhx,hy->ndyx", sums, powers[1])
-        table = torch.einsum("ndyx,dz->nxyz", sums.double(), powers[2].double()).numpy()
+        sums, last = (x.cpu().double() for x in (sums, powers[2]))  # not every device has 64 bits
+        table = torch.einsum("ndyx,dz->nxyz", sums, last).numpy()
         exponents = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
         if order == 1:
             return np.stack([table[:, e[0], e[1], e[2]] for e in exponents], 1)
@@ -100,10 +120,14 @@ class _Frame:
 
     def to_index(self, matrix: np.ndarray) -> np.ndarray:
         """A map in this frame as a map of voxel indices (i, j, k)."""
-        centre = (np.array(self.shape[::-1]) - 1) / 2
+        return np.linalg.inv(self.into) @ matrix @ self.into
+
+    @property
+    def into(self) -> np.ndarray:
+        """4×4: voxel indices (i, j, k) → this frame."""
         into = np.diag([1 / self.radius] * 3 + [1.0])
-        into[:3, 3] = -centre / self.radius
-        return np.linalg.inv(into) @ matrix @ into
+        into[:3, 3] = -(np.array(self.shape[::-1]) - 1) / 2 / self.radius
+        return into
 
 
 def _generators(kind: LinearKind) -> np.ndarray:
@@ -135,6 +159,18 @@ def _resist_strain(
     return hessian, gradient
 
 
+def _pulled(
+    hessian: np.ndarray, gradient: np.ndarray, frame: _Frame, total: np.ndarray, pull: Pull
+) -> tuple[np.ndarray, np.ndarray]:
+    """Add the squared distances of the landmarks, seen from the fixed side, to the objective."""
+    ones = np.ones((len(pull.places), 1))
+    places = np.hstack((pull.places, ones)) @ frame.into.T
+    aims = np.hstack((pull.targets, ones)) @ (np.linalg.inv(total) @ frame.into).T
+    strength = pull.weight * np.trace(hessian[3::4, 3::4]) / 3
+    pulled = hessian + strength * np.kron(np.eye(3), places.T @ places)
+    return pulled, gradient + strength * ((aims - places)[:, :3].T @ places).ravel()
+
+
 def _rotation_of(step: np.ndarray) -> np.ndarray:
     """I + step with its rotation part made an exact rotation."""
     result = np.eye(4) + step
@@ -143,4 +179,4 @@ def _rotation_of(step: np.ndarray) -> np.ndarray:
     return result
 
 
-__all__ = ["LinearKind", "LinearStep", "register_linear"]
+__all__ = ["LinearKind", "LinearStep", "Pull", "register_linear"]

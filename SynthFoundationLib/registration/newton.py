@@ -14,6 +14,7 @@ import torch
 
 from ..geometry.fields import index_lattice
 from ..geometry.sampling import inside, sample_at_index
+from .course import Beat, silent
 
 # Row and column of the six distinct entries of a symmetric 3×3 matrix, in storage order.
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
@@ -37,16 +38,22 @@ class NormalEquations(NamedTuple):
 
 
 def normal_equations(
-    fixed: torch.Tensor, moving: torch.Tensor, displacement: torch.Tensor, weight: torch.Tensor
+    fixed: torch.Tensor,
+    moving: torch.Tensor,
+    displacement: torch.Tensor,
+    weight: torch.Tensor,
+    beat: Beat = silent,
 ) -> NormalEquations:
     """The equations for (C, D, H, W) features, a (3, D, H, W) displacement and a (1, D, H, W) weight."""
     index = index_lattice(displacement) + displacement.movedim(0, -1)
-    weight = weight * inside(index, tuple(moving.shape[1:]))
+    depth, height, width = moving.shape[1:]
+    weight = weight * inside(index, (depth, height, width))
     matrix, vector = weight.new_zeros(6, *weight.shape[1:]), weight.new_zeros(3, *weight.shape[1:])
     squares = torch.zeros_like(weight[0])
     for fixed_part, moving_part in zip(
         fixed.split(CHANNELS_AT_ONCE), moving.split(CHANNELS_AT_ONCE), strict=True
     ):
+        beat()
         warped = sample_at_index(moving_part, index)
         residual = fixed_part - warped
         gradient = central_differences(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -45,6 +45,22 @@ class Scan:
         """The largest voxel edge, mm: the slice thickness of most scans."""
         return max(self.grid.spacing)
 
+    def masked(self, mask: Image | None, what: str) -> Scan:
+        """The scan compared inside the mask only, wherever the mask's grid lies; None compares everywhere.
+
+        Raises:
+            InputError: the mask is empty inside the scan.
+        """
+        if mask is None:
+            return replace(self, mask=torch.ones_like(self.body))
+        marked = (mask.data != 0).float().to(self.data.device)
+        wanted = resample(marked, mask.grid, self.grid, Affine(), mode="nearest")
+        if not bool(wanted.any()):
+            raise InputError(
+                f"the mask of {what} is empty inside the image; draw it where the images are to be aligned"
+            )
+        return replace(self, mask=wanted)
+
     def at_spacing(self, spacing: float) -> Scan:
         """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""
         grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
@@ -64,7 +80,8 @@ class Scan:
         missing = (self.held[0] < HELD_SHARE).cpu().numpy()
         if not missing.any() or missing.all():
             return self
-        k, j, i = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+        nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+        k, j, i = torch.from_numpy(nearest).long().to(self.data.device)
         return Scan(self.data[:, k, j, i], self.grid, self.body, self.mask * self.held, self.held)
 
     def on(self, grid: Grid, transform: Transform | None = None) -> Image:
@@ -92,20 +109,9 @@ class Scan:
         return self.grid.cropped(start, stop)
 
 
-def prepare(image: Image, mask: Image | None, device: torch.device, what: str) -> Scan:
-    """Scale intensities, find the patient and what is padding.
-
-    Raises:
-        InputError: the mask is empty inside the image.
-    """
+def prepare(image: Image, device: torch.device) -> Scan:
+    """Scale intensities, find the patient and what is padding; everything is to be compared."""
     body = foreground(image)
     held = ~torch.stack([is_padding(channel) for channel in image.data]).all(0)
-    wanted = torch.ones_like(held[None], dtype=torch.float32)
-    if mask is not None:
-        wanted = resample((mask.data != 0).float(), mask.grid, image.grid, Affine(), mode="nearest")
-        if not bool(wanted.any()):
-            raise InputError(
-                f"the mask of {what} is empty inside the image; draw it where the images are to be aligned"
-            )
-    parts = (body[None].float(), wanted, held[None].float())
+    parts = body[None].float(), torch.ones_like(body[None], dtype=torch.float32), held[None].float()
     return Scan(normalise(image, body).to(device), image.grid, *(x.to(device) for x in parts))

@@ -41,12 +41,21 @@ class StartSettings:
 
 @dataclass(frozen=True)
 class LinearSettings:
-    """The rigid and affine stages: voxels along the longest axis per level, and as in `StartSettings`."""
+    """The rigid and affine stages.
+
+    Attributes:
+        voxels: along the longest axis, per level.
+        rounds: features are taken anew so many times at most, until nothing moves by `tolerance` voxels.
+        iterations, stiffness: as in `StartSettings`.
+        landmark_weight: pull of a pair of landmarks, in units of the curvature of the whole data term.
+    """
 
     voxels: tuple[int, ...] = (48,)
-    rounds: int = 2
+    rounds: int = 8
+    tolerance: float = 0.1
     iterations: int = 4
     stiffness: float = 0.3
+    landmark_weight: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,7 @@ class DeformableSettings:
         levels: coarsening of the data grid per level, coarse to fine.
         control: coarsening of the velocity grid against the data grid, per level.
         iterations: Gauss–Newton steps per level.
+        update_iterations: the same when a result is brought up to date; 0 leaves a level out.
         solver_iterations: conjugate gradient steps in each of these.
         bending, stretching: smoothness, in units of the mean data curvature.
         slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
@@ -84,6 +94,7 @@ class DeformableSettings:
     levels: tuple[int, ...] = (4, 2, 1)
     control: tuple[int, ...] = (1, 1, 2)
     iterations: tuple[int, ...] = (6, 5, 3)
+    update_iterations: tuple[int, ...] = (0, 0, 2)
     solver_iterations: int = 20
     bending: float = 10.0
     stretching: float = 1.0
@@ -103,7 +114,7 @@ class Settings:
     linear: LinearSettings = field(default_factory=LinearSettings)
     discrete: DiscreteSettings = field(default_factory=DiscreteSettings)
     deformable: DeformableSettings = field(default_factory=DeformableSettings)
-    landmark_weight: float = 100.0
+    landmark_weight: float = 3000.0
 
     @classmethod
     def preset(cls, name: str) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from .course import Beat, silent
 from .newton import apply_matrix
 
 
@@ -48,6 +49,7 @@ def solve(
     strength: float,
     iterations: int,
     tolerance: float = 1e-2,
+    beat: Beat = silent,
 ) -> torch.Tensor:
     """δ with (matrix + strength · smoothness) δ = vector, by preconditioned conjugate gradients."""
     diagonal = matrix[[0, 3, 5]] + strength * smoothness.diagonal
@@ -57,6 +59,7 @@ def solve(
     if float(first) <= 0:
         return solution
     for _ in range(iterations):
+        beat()
         image = apply_matrix(matrix, direction).add_(smoothness(direction), alpha=strength)
         step = energy / torch.sum(direction * image)
         solution.addcmul_(direction, step)

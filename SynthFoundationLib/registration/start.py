@@ -15,7 +15,8 @@ import torch
 from scipy.fft import next_fast_len
 
 from ..geometry import Affine, Grid
-from .linear import register_linear
+from .course import Beat, silent
+from .linear import LinearKind, register_linear
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,15 +45,17 @@ class Candidate(NamedTuple):
     centre: np.ndarray
 
 
-def find_start(fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings) -> Affine:
+def find_start(
+    fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat = silent
+) -> Affine:
     """The best affine start found without any help."""
     spacing = _spacing(fixed, moving, settings.search_voxels)
     near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
-    search = _Search(*near, features, spacing, moving.grid.extent.max())
+    search = _Search(*near, features, spacing, moving.grid.extent.max(), beat)
     found = [pose for rotation in right_angle_turns() for pose in search(rotation)]
     ranked = _ranked(found, settings)
     if not _decisive(ranked, settings):
-        search = _Search(*near, features, spacing, float(np.linalg.norm(moving.grid.extent)))
+        search = _Search(*near, features, spacing, float(np.linalg.norm(moving.grid.extent)), beat)
         more = [
             pose
             for candidate in _distinct(ranked, settings.tilted, apart_mm=np.inf)
@@ -69,7 +72,7 @@ def find_start(fixed: Scan, moving: Scan, features: CoarseFeatures, settings: St
         kept = _distinct([*kept, *_distinct(upright, settings.kept_upright, apart)], np.inf, apart)
     spacing = _spacing(fixed, moving, settings.refine_voxels)
     near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
-    refine = _Refinement(*near, features, spacing, settings)
+    refine = _Refinement(*near, features, spacing, settings, beat)
     refined = _ranked([refine(candidate) for candidate in kept], settings)
     return Affine(refined[0].matrix)
 
@@ -147,10 +150,16 @@ class _Search:
     """Scores all translations of the moving image for one rotation."""
 
     def __init__(
-        self, fixed: Scan, moving: Scan, features: CoarseFeatures, spacing: float, side_mm: float
+        self,
+        fixed: Scan,
+        moving: Scan,
+        features: CoarseFeatures,
+        spacing: float,
+        side_mm: float,
+        beat: Beat,
     ) -> None:
         """`side_mm` is the side of the cube into which the turned moving image must fit."""
-        self.moving, self.features, self.spacing = moving, features, spacing
+        self.moving, self.features, self.spacing, self.beat = moving, features, spacing, beat
         self.grid = fixed.grid.with_spacing(spacing)
         self.centre = np.append(self.grid.center, 1.0)
         image = features(fixed.on(self.grid))
@@ -168,6 +177,7 @@ class _Search:
 
     def __call__(self, rotation: np.ndarray) -> list[Candidate]:
         """The best translations under one rotation (3×3, fixed → moving)."""
+        self.beat()
         turn = np.eye(4)
         turn[:3, :3], turn[:3, 3] = rotation, self.moving.grid.center
         weight = self.moving.weight_on(self.cube, Affine(turn))
@@ -215,9 +225,15 @@ class _Refinement:
     """Rigid, then affine registration of a candidate on a finer grid."""
 
     def __init__(
-        self, fixed: Scan, moving: Scan, features: CoarseFeatures, spacing: float, settings: StartSettings
+        self,
+        fixed: Scan,
+        moving: Scan,
+        features: CoarseFeatures,
+        spacing: float,
+        settings: StartSettings,
+        beat: Beat,
     ) -> None:
-        self.moving, self.features, self.settings = moving, features, settings
+        self.moving, self.features, self.settings, self.beat = moving, features, settings, beat
         self.grid = fixed.grid.with_spacing(spacing)
         self.fixed = features(fixed.on(self.grid))
         self.weight = fixed.weight_on(self.grid)
@@ -228,13 +244,15 @@ class _Refinement:
     def __call__(self, candidate: Candidate) -> Candidate:
         """The refined candidate with its score at this resolution."""
         matrix = candidate.matrix
-        for kind, rounds in (("rigid", self.settings.rigid_rounds), ("affine", self.settings.affine_rounds)):
-            for _ in range(rounds):
-                image, weight = self._moved(matrix)
-                step = register_linear(
-                    self.fixed, image, weight, kind, self.settings.iterations, self.settings.stiffness
-                )
-                matrix = matrix @ self.grid.matrix @ step.matrix @ self.grid.inverse_matrix
+        kinds: list[LinearKind] = ["rigid"] * self.settings.rigid_rounds
+        kinds += ["affine"] * self.settings.affine_rounds
+        for kind in kinds:
+            self.beat()
+            image, weight = self._moved(matrix)
+            step = register_linear(
+                self.fixed, image, weight, kind, self.settings.iterations, self.settings.stiffness
+            )
+            matrix = matrix @ self.grid.matrix @ step.matrix @ self.grid.inverse_matrix
         return Candidate(matrix, candidate.rotation, self._score(matrix), candidate.centre)
 
     def _moved(self, matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:

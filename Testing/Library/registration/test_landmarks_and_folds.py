@@ -66,7 +66,7 @@ def test_landmarks_bend_what_the_images_do_not_show(pattern, lattice):
     fixed = grid.to_physical([[8.0, 8.0, 8.0], [15.2, 15.7, 9.1], [12.0, 9.3, 16.0]])
     targets = fixed + np.array([[3.0, 0, 0], [0, -3.0, 0], [0, 0, 3.0]])
     velocity = refine_velocity(
-        Velocity(torch.zeros(3, *grid.shape), grid), level, 1, 15, 60, Smoothness(10.0, 1.0),
+        Velocity(torch.zeros(3, *grid.shape), grid), level, 1, 4, 40, Smoothness(10.0, 1.0),
         pull_of_landmarks(fixed, targets, 1e4),
     )  # fmt: skip
     displacement = exponential(velocity.data, velocity.grid)

@@ -117,7 +117,7 @@ def test_an_initial_transform_replaces_the_search(pair, body, brief, tmp_path, f
 
 
 def test_landmarks_start_and_draw(pair, body, brief):
-    """Eight pairs, one of them displaced by 5 mm on purpose: softly, it comes nearer than the images say."""
+    """Eight pairs, one of them displaced by 5 mm on purpose, which is believed against the images."""
     fixed, moving, truth = pair
     places = body[:: len(body) // 8][:8]
     targets = truth.apply(places)
@@ -125,8 +125,8 @@ def test_landmarks_start_and_draw(pair, body, brief):
     without = register(fixed, moving, settings=brief)
     with_them = register(fixed, moving, settings=brief, fixed_landmarks=places, moving_landmarks=targets)
     errors = [np.linalg.norm(r.transform.apply(places) - targets, axis=1) for r in (without, with_them)]
-    assert errors[1].mean() < 1.0
-    assert errors[1][3] < 0.85 * errors[0][3]
+    assert errors[0][3] > 4
+    assert errors[1].max() < 1.0
     told = with_them.report["landmark_error_mm"]
     assert told["after"] == pytest.approx(errors[1].mean(), abs=1e-6)
     assert told["before"] == pytest.approx(np.linalg.norm(places - targets, axis=1).mean(), abs=1e-6)
@@ -181,18 +181,6 @@ def test_symmetric_registrations_of_exchanged_images_are_inverse(pair, body, bri
     back = register(moving, fixed, settings=brief, symmetric=True, initial_transform=pose.inverse())
     round_trip = back.transform.apply(there.transform.apply(body))
     assert np.linalg.norm(round_trip - body, axis=1).mean() < 1.0
-
-
-def test_progress_rises_through_all_stages(pair, brief):
-    seen = []
-    register(
-        pair[0], pair[1], settings=brief, initial_transform=pair[2].transforms[-1],
-        progress=lambda stage, fraction: seen.append((stage, fraction)),
-    )  # fmt: skip
-    fractions = [fraction for _, fraction in seen]
-    assert fractions == sorted(fractions)
-    assert 0 <= fractions[0] < fractions[-1] <= 1
-    assert {"start", "linear", "discrete"} <= {stage for stage, _ in seen}
 
 
 def test_presets_differ_and_have_the_names_of_the_command_line():

@@ -1,0 +1,85 @@
+"""The resolutions of the deformable stage: on which grid, which features, what counts how much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from .deformable import Level, Velocity, pooled
+from .discrete import displacement_by_search
+
+if TYPE_CHECKING:
+    from ..geometry import Grid, Transform
+    from .comparison import Descriptor
+    from .course import Beat
+    from .scan import Scan
+    from .settings import DeformableSettings, DiscreteSettings
+
+
+class Features(NamedTuple):
+    """Features (C, D, H, W) of the fixed and of the linearly moved image on one grid."""
+
+    fixed: torch.Tensor
+    moving: torch.Tensor
+    grid: Grid
+
+
+def data_grid(fixed: Scan, moving: Scan, options: DeformableSettings) -> Grid:
+    """Where features are taken: around the patient, as fine as is useful and allowed."""
+    domain = fixed.cropped(options.margin_mm)
+    spacing = max(
+        (domain.extent.prod() / options.voxels) ** (1 / 3),
+        fixed.finest,
+        options.slice_share * max(fixed.thickest, moving.thickest),
+    )
+    multiple = max(a * b for a, b in zip(options.levels, options.control, strict=True))
+    return domain.with_spacing(spacing).padded_to_multiple(multiple)
+
+
+def covers(grid: Grid, domain: Grid) -> bool:
+    """Whether all voxels of `domain` lie in the box that the voxels of `grid` fill."""
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in domain.size])).reshape(3, -1).T
+    index = grid.to_index(domain.to_physical(corners))
+    return bool((index > -0.51).all() and (index < np.array(grid.size) - 0.49).all())
+
+
+def compared(
+    fixed: Scan, moving: Scan, descriptor: Descriptor, linear: Transform, grid: Grid, beat: Beat
+) -> Features:
+    """The features of both scans, which have about the grid's spacing already."""
+    beat(0.1)
+    image = fixed.on(grid)
+    beat(0.2)
+    fixed_features = descriptor(image)
+    beat(0.5)
+    image = moving.on(grid, linear)
+    beat(0.7)
+    return Features(fixed_features, descriptor(image), grid)
+
+
+def finest(features: Features, fixed: Scan, moving: Scan, linear: Transform, air_weight: float) -> Level:
+    """The features with weights: both images are seen there, mostly where the patient is."""
+    grid = features.grid
+    body = torch.maximum(fixed.body_on(grid), moving.body_on(grid, linear))
+    body = torch.nn.functional.max_pool3d(body[None], 3, 1, 1)[0]
+    weight = fixed.weight_on(grid) * moving.weight_on(grid, linear) * (air_weight + (1 - air_weight) * body)
+    return Level(features.fixed, features.moving, weight, grid)
+
+
+def coarser(level: Level, factor: int) -> Level:
+    """The same on voxels of `factor`³."""
+    fixed, moving, weight = (pooled(x, factor) for x in (level.fixed, level.moving, level.weight))
+    return Level(fixed, moving, weight, level.grid.coarsened(factor))
+
+
+def searched(level: Level, options: DiscreteSettings, beat: Beat) -> Velocity:
+    """The velocity that the global search starts the refinement with."""
+    factor = max(options.coarsening, round((level.grid.voxels / options.voxels) ** (1 / 3)))
+    coarse = coarser(level, factor)
+    if options.reach == 0:
+        return Velocity(coarse.fixed.new_zeros(3, *coarse.grid.shape), coarse.grid)
+    displacement = displacement_by_search(coarse.fixed, coarse.moving, coarse.weight, options.reach, beat)
+    matrix = torch.as_tensor(coarse.grid.matrix[:3, :3], dtype=displacement.dtype, device=displacement.device)
+    return Velocity(torch.einsum("ab,bdhw->adhw", matrix, displacement), coarse.grid)

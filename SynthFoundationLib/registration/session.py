@@ -1,0 +1,269 @@
+"""A registration that stays open: run once, then brought up to date in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from ..devices import chosen
+from ..errors import InputError
+from ..features.extract import Backend
+from ..features.weights import Weights
+from ..geometry import Composite, DisplacementField, Transform, read_transform
+from ..geometry.fields import exponential
+from ..images import Image, ImageLike, LabelsLike, as_image
+from ..points import PointsLike
+from .comparison import Descriptor
+from .course import Course, OnState, Progress
+from .deformable import Velocity, refine_velocity
+from .folding import unfolded
+from .guides import Guides, read_guides
+from .landmarks import pull_of_landmarks
+from .levels import Features, coarser, compared, covers, data_grid, finest, searched
+from .linear import LinearKind
+from .pose import Pose, first_pose, refine_pose
+from .quality import describe
+from .result import Registration
+from .scan import Scan, prepare
+from .settings import Settings
+from .smoothness import Smoothness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..geometry import Grid
+    from .deformable import Forces
+
+TransformKind = Literal["rigid", "affine", "deformable"]
+KINDS = ("rigid", "affine", "deformable")
+# About how long the stages take beside each other.
+SHARES = {"start": 3, "linear": 1, "features": 3, "discrete": 1, "deformable": 3, "folds": 0.5}
+
+
+class RegistrationSession:
+    """Two images, what is known about aligning them, and what was found on the way.
+
+    `run` takes all stages. `update` keeps the pose, the features and the field that the images alone have
+    led to, and refines that field under other masks, landmarks or stiffness; a rigid or affine transform is
+    refined from where it was.
+    """
+
+    def __init__(
+        self,
+        fixed: ImageLike | Sequence[ImageLike],
+        moving: ImageLike | Sequence[ImageLike],
+        *,
+        transform: TransformKind = "deformable",
+        preset: str = "default",
+        settings: Settings | None = None,
+        initial_transform: Transform | str | Path | None = None,
+        features: Backend = "auto",
+        weights: str | Path | Weights | None = None,
+        symmetric: bool = False,
+        device: str | torch.device = "auto",
+        seed: int = 0,
+    ) -> None:
+        """Read and check the images; the arguments are those of `register`.
+
+        Raises:
+            InputError: an image, transform or option cannot be used.
+            WeightsError: the weights cannot be used.
+            DeviceError: the device is not there.
+        """
+        if transform not in KINDS:
+            raise InputError(f"transform is {transform!r}; allowed are {', '.join(KINDS)}")
+        self.kind, self.preset, self.seed, self.symmetric = transform, preset, seed, symmetric
+        self.settings = settings or Settings.preset(preset)
+        self.fixed, self.moving = as_image(fixed, "the fixed image"), as_image(moving, "the moving image")
+        if self.fixed.channels != self.moving.channels:
+            raise InputError(
+                f"the fixed image has {self.fixed.channels} contrasts, the moving {self.moving.channels}; "
+                "give the same contrasts in the same order on both sides"
+            )
+        if isinstance(initial_transform, (str, Path)):
+            initial_transform = read_transform(initial_transform)
+        self._initial = initial_transform
+        self._descriptor = Descriptor(features, weights)
+        device = chosen(device)
+        self._scans = prepare(self.fixed, device), prepare(self.moving, device)
+        self._forget()
+
+    def run(
+        self,
+        *,
+        fixed_mask: LabelsLike | Image | None = None,
+        moving_mask: LabelsLike | Image | None = None,
+        fixed_landmarks: PointsLike | None = None,
+        moving_landmarks: PointsLike | None = None,
+        stiffness: float = 1.0,
+        progress: Progress | None = None,
+        on_state: OnState | None = None,
+    ) -> Registration:
+        """Register from the beginning; the arguments are those of `register`.
+
+        Raises:
+            InputError: a mask, landmark or the stiffness cannot be used.
+            Cancelled: whatever `progress` raises passes through; the session stays usable.
+        """
+        guides = read_guides(fixed_mask, moving_mask, fixed_landmarks, moving_landmarks, stiffness)
+        self._forget()
+        return self._solved(guides, progress, on_state)
+
+    def update(
+        self,
+        *,
+        fixed_mask: LabelsLike | Image | None = None,
+        moving_mask: LabelsLike | Image | None = None,
+        fixed_landmarks: PointsLike | None = None,
+        moving_landmarks: PointsLike | None = None,
+        stiffness: float = 1.0,
+        progress: Progress | None = None,
+        on_state: OnState | None = None,
+    ) -> Registration:
+        """Bring the result up to date; like `run`, with all that was found before, in seconds.
+
+        Guidance that is not given again no longer counts. What a run that was stopped has not done is made
+        up for.
+        """
+        guides = read_guides(fixed_mask, moving_mask, fixed_landmarks, moving_landmarks, stiffness)
+        return self._solved(guides, progress, on_state)
+
+    def _forget(self) -> None:
+        self._pose: Pose | None = None
+        self._features: Features | None = None
+        self._searched: Velocity | None = None
+        self._settled: Velocity | None = None
+
+    def _solved(self, guides: Guides, progress: Progress | None, on_state: OnState | None) -> Registration:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            fixed = self._scans[0].masked(guides.fixed_mask, "the fixed image")
+            moving = self._scans[1].masked(guides.moving_mask, "the moving image")
+            grid = data_grid(fixed, moving, self.settings.deformable)
+            if self._features is not None and not covers(self._features.grid, grid):
+                self._features = self._searched = self._settled = None
+            course = Course(self._shares(), progress, on_state)
+            pose = self._aligned(fixed, moving, guides, course)
+            velocity = None
+            if self.kind == "deformable":
+                velocity = self._deformed(fixed, moving, grid, pose, guides, course)
+            forward, backward = _transforms(velocity, pose)
+        field_grid = None if velocity is None else velocity.grid
+        measure = partial(
+            describe, fixed, moving, self._descriptor, forward, backward, guides.landmarks, field_grid
+        )
+        return Registration(self.fixed, self.moving, forward, backward, self._done(course, guides), measure)
+
+    def _shares(self) -> dict[str, float]:
+        """The stages that lie ahead, with about how long each takes beside the others."""
+        names = ["start"] if self._pose is None else []
+        if self._pose is None or self.kind != "deformable":
+            names.append("linear")
+        if self.kind == "deformable":
+            names += ["features"] if self._searched else ["features", "discrete"]
+            names += [f"deformable {n + 1}" for n, count in enumerate(self._iterations()) if count]
+            names.append("folds")
+        return {name: SHARES[name.split()[0]] for name in names}
+
+    def _iterations(self) -> tuple[int, ...]:
+        options = self.settings.deformable
+        return options.update_iterations if self._settled else options.iterations
+
+    def _aligned(self, fixed: Scan, moving: Scan, guides: Guides, course: Course) -> Pose:
+        sides = fixed, moving, self._descriptor, self.settings
+        kind: LinearKind = "rigid" if self.kind == "rigid" else "affine"
+        pose = self._pose
+        if pose is None:
+            with course.stage("start") as beat:
+                pose = first_pose(*sides, kind, self._initial, guides.landmarks, beat)
+            course.state("start", lambda: pose.transform)
+        elif self.kind == "deformable":
+            return pose
+        with course.stage("linear") as beat:
+            refined = refine_pose(*sides, kind, pose, guides.landmarks, beat)
+        course.state("linear", lambda: refined.transform)
+        self._pose = refined
+        return refined
+
+    def _deformed(
+        self, fixed: Scan, moving: Scan, grid: Grid, pose: Pose, guides: Guides, course: Course
+    ) -> Velocity:
+        """The velocity whose exponential, followed by the pose, aligns the images."""
+        options, linear = self.settings.deformable, pose.transform
+        iterations = self._iterations()
+        with course.stage("features") as beat:
+            fixed, moving = (scan.at_spacing(grid.spacing[0]) for scan in (fixed, moving))
+            if self._features is None:
+                self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
+            level = finest(self._features, fixed, moving, linear, options.air_weight)
+        if self._searched is None:
+            with course.stage("discrete") as beat:
+                self._searched = searched(level, self.settings.discrete, beat)
+            course.state("discrete", partial(_forward, self._searched, pose))
+        velocity = self._settled or self._searched
+        smoothness = Smoothness(guides.stiffness * options.bending, guides.stiffness * options.stretching)
+        forces = self._forces(guides, linear)
+        for n, (factor, control) in enumerate(zip(options.levels, options.control, strict=True)):
+            if not iterations[n]:
+                continue
+            with course.stage(f"deformable {n + 1}") as beat:
+                velocity = refine_velocity(
+                    velocity,
+                    coarser(level, factor),
+                    control,
+                    iterations[n],
+                    options.solver_iterations,
+                    smoothness,
+                    forces,
+                    self.symmetric,
+                    beat=beat,
+                )
+            course.state(f"deformable {n + 1}", partial(_forward, velocity, pose))
+        with course.stage("folds") as beat:
+            velocity = unfolded(velocity, beat)
+        if self._settled is None or guides.landmarks is None:
+            self._settled = velocity
+        return velocity
+
+    def _forces(self, guides: Guides, linear: Transform) -> Callable[[Velocity], Forces] | None:
+        if guides.landmarks is None:
+            return None
+        targets = linear.inverse().apply(guides.landmarks.moving)
+        return pull_of_landmarks(guides.landmarks.fixed, targets, self.settings.landmark_weight)
+
+    def _done(self, course: Course, guides: Guides) -> dict[str, Any]:
+        """What was done, as plain JSON values."""
+        return {
+            "transform": self.kind,
+            "preset": self.preset,
+            "seed": self.seed,
+            "stiffness": guides.stiffness,
+            "features": self._descriptor.parts,
+            "weights": self._descriptor.identity,
+            "stages": course.stages,
+            "seconds": round(sum(stage["seconds"] for stage in course.stages), 2),
+            "settings": self.settings.as_dict(),
+        }
+
+
+def _forward(velocity: Velocity, pose: Pose) -> Transform:
+    """Fixed → moving: the flow of the velocity, then the pose."""
+    field = DisplacementField(exponential(velocity.data, velocity.grid).cpu(), velocity.grid)
+    return Composite([field, *pose.transform.transforms])
+
+
+def _transforms(velocity: Velocity | None, pose: Pose) -> tuple[Transform, Transform]:
+    """Both directions; without a velocity the pose alone."""
+    linear = pose.transform
+    if velocity is None:
+        return linear, linear.inverse()
+    forward, backward = (exponential(sign * velocity.data, velocity.grid).cpu() for sign in (1, -1))
+    field = DisplacementField(forward, velocity.grid, backward)
+    return (
+        Composite([field, *linear.transforms]),
+        Composite([*linear.inverse().transforms, field.inverse()]),
+    )
