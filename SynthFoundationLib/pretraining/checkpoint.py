@@ -38,6 +38,18 @@ def save_checkpoint(
     return target
 
 
+def recover(folder: Path) -> None:
+    """Put right what a killed run left: unfinished checkpoints go, one that was being replaced comes back."""
+    for partial in folder.glob(".*.partial"):
+        shutil.rmtree(partial, ignore_errors=True)
+    for old in folder.glob(".*.old"):
+        name = folder / old.name[1 : -len(".old")]
+        if name.exists():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.rename(name)
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
     """Tensors, optimiser state and facts of a checkpoint.
 

@@ -17,6 +17,7 @@ from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.features.mind import mind_ssc
 from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.features.weight_files import read_network
+from SynthFoundationLib.files import replacing
 from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
 Describe = Callable[[Tensor], Tensor]
@@ -184,9 +185,7 @@ def _rows(pair: str, found: dict[str, dict[str, float]]) -> list[dict[str, str |
 
 
 def _write(rows: list[dict[str, str | float]], path: Path) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as beside, beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from SynthFoundationLib.files import replacing
+
 
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss."""
@@ -35,10 +37,8 @@ class Journal:
         with self.table.open(newline="", encoding="utf-8") as file:
             rows = list(csv.reader(file))
         kept = rows[:1] + [row for row in rows[1:] if len(row) == len(rows[0]) and int(row[0]) < step]
-        partial = self.table.with_suffix(".partial")
-        with partial.open("w", newline="", encoding="utf-8") as file:
+        with replacing(self.table) as beside, beside.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(kept)
-        partial.replace(self.table)
         return rows[0] if rows else []
 
     def _cut_validation(self, step: int) -> None:
@@ -49,7 +49,8 @@ class Journal:
                 for line in path.read_text(encoding="utf-8").splitlines()
                 if json.loads(line)["step"] <= step
             ]
-            path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            with replacing(path) as beside:
+                beside.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
     def _open_board(self, step: int) -> Any:
         try:

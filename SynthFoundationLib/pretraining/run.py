@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 
 from SynthFoundationLib.errors import InputError, SynthFoundationError
-from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint
-from SynthFoundationLib.pretraining.config import read_config
+from SynthFoundationLib.files import output_folder
+from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, recover
+from SynthFoundationLib.pretraining.config import PretrainConfig, read_config
 
 
 def pretrain(
@@ -30,20 +33,36 @@ def pretrain(
         `loss` (mean of the last tenth of the steps), `skipped` (non-finite steps), `best` (retrieval).
 
     Raises:
-        InputError: for an impossible configuration, or a folder that holds a run when `resume` is not given.
+        InputError: for an impossible configuration, a folder that holds a run when `resume` is not given or
+            that another run is writing to, or a disk that is full.
         SynthFoundationError: when the configuration states a target loss that was not reached.
     """
-    from SynthFoundationLib.pretraining.trainer import Trainer, open_fabric
-
     config, folder = read_config(config_path), Path(out)
-    if not resume and latest_checkpoint(folder):
-        raise InputError(f"{folder.name} already holds a training; resume it, or choose another folder")
-    if config.run.threads:
-        torch.set_num_threads(config.run.threads)
-    fabric = open_fabric(device, config.run.precision)
-    result = Trainer(config, folder, fabric, quiet).run()
+    first = os.environ.get("RANK", "0") == "0"
+    try:
+        with output_folder(folder) if first else nullcontext():
+            if first:
+                recover(folder)
+                if not resume and latest_checkpoint(folder):
+                    raise InputError(
+                        f"{folder.name} already holds a training; resume it, or choose another folder"
+                    )
+            result = _train(config, folder, device, quiet)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder.name}: {error.strerror or error}; "
+            "what was saved is whole: make room and resume"
+        ) from error
     if config.run.target and result["loss"] > config.run.target:
         raise SynthFoundationError(
             f"the loss ended at {result['loss']:.3f}, above the target {config.run.target}"
         )
     return result
+
+
+def _train(config: PretrainConfig, folder: Path, device: str, quiet: bool) -> dict[str, float]:
+    from SynthFoundationLib.pretraining.trainer import Trainer, open_fabric
+
+    if config.run.threads:
+        torch.set_num_threads(config.run.threads)
+    return Trainer(config, folder, open_fabric(device, config.run.precision), quiet).run()

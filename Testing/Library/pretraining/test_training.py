@@ -15,8 +15,9 @@ import torch
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.features.unet import UNet
 from SynthFoundationLib.features.weight_files import read_network, sha256_of
+from SynthFoundationLib.files import output_folder
 from SynthFoundationLib.pretraining import export, pretrain, read_config
-from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, load_checkpoint
+from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, load_checkpoint, recover
 from SynthFoundationLib.pretraining.config import OptimiserConfig, from_plain
 from SynthFoundationLib.pretraining.data import batch_seeds, make_batch
 from SynthFoundationLib.pretraining.evaluate import load_network
@@ -266,3 +267,19 @@ def test_the_smoke_configuration_reaches_its_stated_loss(tmp_path):
     )
     assert result["skipped"] == 0
     assert result["best"] > 0.05
+
+
+def test_a_folder_belongs_to_one_training(tmp_path):
+    with (
+        output_folder(tmp_path / "run"),
+        pytest.raises(InputError, match="another run is writing to run"),
+    ):
+        pretrain(write(tmp_path), tmp_path / "run", quiet=True)
+
+
+def test_what_a_killed_run_left_is_put_right(tmp_path):
+    for name in (".best.old", ".step-0000004.partial", ".step-0000008.old", "step-0000008"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "facts.json").write_text("{}")
+    recover(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "step-0000008"]
