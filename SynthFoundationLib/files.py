@@ -33,10 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         InputError: the folder is missing or cannot be written to, or the disk is full.
     """
     path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"cannot write {path.name}: its folder does not exist; create it or choose another")
-    if path.is_dir():
-        raise InputError(f"cannot write {path.name}: it is a folder; give a file name")
+    check_place(path)
     beside = path.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name}")
     try:
         _sweep(path.parent, path.name)
@@ -51,6 +48,24 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+def check_place(path: str | Path, endings: tuple[str, ...] = ()) -> None:
+    """See before the work that a file can be written there afterwards.
+
+    Raises:
+        InputError: its name has none of these endings, its folder is missing or write-protected, or it is a
+            folder itself.
+    """
+    path = Path(path)
+    if endings and not path.name.lower().endswith(endings):
+        raise InputError(f"cannot write {path.name}: allowed are {', '.join(endings)}")
+    if not path.parent.is_dir():
+        raise InputError(f"cannot write {path.name}: its folder does not exist; create it or choose another")
+    if path.is_dir():
+        raise InputError(f"cannot write {path.name}: it is a folder; give a file name")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {path.name}: its folder is write-protected; choose another")
 
 
 @contextmanager

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from ..errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import SimpleITK as sitk
 
+Number = TypeVar("Number", int, float)
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _ORTHONORMAL_TOLERANCE = 1e-3
 
@@ -111,19 +112,19 @@ class Grid:
         """Voxels that are `factor`³ voxels of this grid, the last ones reaching beyond it."""
         if factor == 1:
             return self
-        size = tuple(-(-n // factor) for n in self.size)
+        size = [-(-n // factor) for n in self.size]
         origin = self.to_physical([(factor - 1) / 2] * 3)
-        return Grid(size, tuple(s * factor for s in self.spacing), tuple(origin), self.direction)
+        return Grid(_three(size), _three(s * factor for s in self.spacing), tuple(origin), self.direction)
 
     def cropped(self, start: Sequence[int], stop: Sequence[int]) -> Grid:
         """The voxels from index `start` up to, but not including, `stop`."""
-        size = tuple(b - a for a, b in zip(start, stop, strict=True))
+        size = _three(b - a for a, b in zip(start, stop, strict=True))
         return Grid(size, self.spacing, tuple(self.to_physical(start)), self.direction)
 
     def padded_to_multiple(self, multiple: int) -> Grid:
         """The grid grown at the far ends until each size divides by `multiple`."""
         size = [-(-n // multiple) * multiple for n in self.size]
-        return Grid(tuple(size), self.spacing, self.origin, self.direction)
+        return Grid(_three(size), self.spacing, self.origin, self.direction)
 
     def _centred(self, size: np.ndarray, spacing: np.ndarray) -> Grid:
         origin = self.center - self.axes @ ((size - 1) / 2 * spacing)
@@ -135,6 +136,11 @@ class Grid:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.size])).reshape(3, -1).T
         return bool(np.abs(self.to_physical(corners) - other.to_physical(corners)).max() <= tolerance)
+
+
+def _three(values: Iterable[Number]) -> tuple[Number, Number, Number]:
+    first, second, third = values
+    return first, second, third
 
 
 def _check(grid: Grid) -> None:

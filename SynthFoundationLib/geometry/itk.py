@@ -8,8 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, memory_shortage
 from ..files import replacing
+from ..quiet import quiet
 from .grid import Grid
 from .transforms import Affine, Composite, DisplacementField, Transform
 
@@ -100,15 +101,24 @@ def read_transform(path: str | Path) -> Transform:
         raise InputError(
             f"transform file {path.name} does not exist; give an ITK transform such as transform.h5"
         )
+    if path.stat().st_size == 0:
+        raise InputError(f"transform file {path.name} is empty (0 bytes); copy or export it again")
     try:
-        if path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")):
-            return from_field_image(sitk.ReadImage(str(path)))
-        return from_sitk(sitk.ReadTransform(str(path)))
+        with quiet():
+            return _read(path)
+    except InputError as error:
+        raise InputError(f"{path.name}: {error}") from error
     except RuntimeError as error:
-        raise InputError(
+        raise memory_shortage(error) or InputError(
             f"{path.name} is not a transform that ITK can read; allowed are .h5, .tfm, .txt, .mat, .xfm "
             "and displacement field images"
         ) from error
+
+
+def _read(path: Path) -> Transform:
+    if path.name.lower().endswith((".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")):
+        return from_field_image(sitk.ReadImage(str(path)))
+    return from_sitk(sitk.ReadTransform(str(path)))
 
 
 def write_transform(transform: Transform, path: str | Path) -> None:
@@ -119,7 +129,8 @@ def write_transform(transform: Transform, path: str | Path) -> None:
     """
     with replacing(path) as beside:
         try:
-            sitk.WriteTransform(to_sitk(transform), str(beside))
+            with quiet():
+                sitk.WriteTransform(to_sitk(transform), str(beside))
         except RuntimeError as error:
             if beside.suffix in TRANSFORM_FILES:
                 raise OSError from error

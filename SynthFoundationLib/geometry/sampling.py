@@ -39,7 +39,8 @@ def sample_at_index(
 
     `fill` is the value farther than half a voxel outside; None repeats the border voxel instead.
     """
-    shape = tuple(volume.shape[1:])
+    depth, height, width = volume.shape[1:]
+    shape = (depth, height, width)
     grid = normalised(index.reshape(1, 1, 1, -1, 3), shape)
     values = F.grid_sample(volume[None], grid, _MODES[mode], "border", align_corners=False)
     values = values.reshape(volume.shape[0], *index.shape[:-1])
@@ -85,12 +86,12 @@ def resample(
     """
     if antialias:
         volume = smooth(volume, _antialias_sigma(source, target))
-    matrix = _matrix_of(transform)
+    matrix = np.eye(4) if transform is None else getattr(transform, "matrix", None)
     output = volume.new_empty((volume.shape[0], *target.shape))
     rows = max(1, _SLAB_POINTS // (target.shape[1] * target.shape[2]))
     for start in range(0, target.shape[0], rows):
         slab = slice(start, min(start + rows, target.shape[0]))
-        if matrix is not None:
+        if transform is None or matrix is not None:
             index = _lattice(source.inverse_matrix @ matrix @ target.matrix, target, slab, volume.device)
             output[:, slab] = sample_at_index(volume, index, mode, fill)
         else:
@@ -129,12 +130,6 @@ def _antialias_sigma(source: Grid, target: Grid) -> tuple[float, float, float]:
     per_axis = np.abs(source.axes.T @ target.axes) @ np.array(target.spacing)
     ratio = per_axis / np.array(source.spacing)
     return tuple(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)))
-
-
-def _matrix_of(transform: Transform | None) -> np.ndarray | None:
-    if transform is None:
-        return np.eye(4)
-    return getattr(transform, "matrix", None)
 
 
 def _lattice(matrix: np.ndarray, grid: Grid, slab: slice | None, device: torch.device | None) -> torch.Tensor:

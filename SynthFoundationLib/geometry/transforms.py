@@ -9,13 +9,16 @@ import numpy as np
 import torch
 
 from ..errors import InputError
-from .fields import invert
+from .fields import inversion_error, invert, jacobian_determinant
 from .sampling import sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from .grid import Grid
+
+
+_MISSED_SHARE = 0.01  # of the voxels may fold, or come back farther than half a voxel from their place
 
 
 class Transform(ABC):
@@ -85,9 +88,23 @@ class DisplacementField(Transform):
         return points + sample(data, self.grid, points, fill=0.0).movedim(0, -1)
 
     def inverse(self) -> DisplacementField:
-        """The inverse displacement field on the same grid."""
-        other = self.inverse_data if self.inverse_data is not None else invert(self.data, self.grid)
-        return DisplacementField(other, self.grid, self.data)
+        """The inverse displacement field on the same grid.
+
+        Raises:
+            InputError: there is none, because the field folds.
+        """
+        if self.inverse_data is not None:
+            return DisplacementField(self.inverse_data, self.grid, self.data)
+        inverse = invert(self.data, self.grid)
+        missed = inversion_error(self.data, inverse, self.grid) > max(self.grid.spacing) / 2
+        folded = jacobian_determinant(self.data, self.grid) <= 0
+        share = max(float(places.double().mean()) for places in (missed, folded) if places.numel())
+        if share > _MISSED_SHARE:
+            raise InputError(
+                f"the displacement field has no inverse: {100 * share:.0f} % of its voxels fold or tear; "
+                "give the file of the inverse transform instead"
+            )
+        return DisplacementField(inverse, self.grid, self.data)
 
     def __repr__(self) -> str:
         """Size, spacing and largest displacement."""
@@ -100,7 +117,7 @@ class Composite(Transform):
 
     def __init__(self, transforms: Sequence[Transform]) -> None:
         """Take the transforms in the order in which they are applied to a point."""
-        self.transforms = [
+        self.transforms: list[Transform] = [
             part for t in transforms for part in (t.transforms if isinstance(t, Composite) else [t])
         ]
 

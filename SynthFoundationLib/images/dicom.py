@@ -8,9 +8,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError, memory_shortage
-from .quiet import quiet
+from ..quiet import quiet
 
 _POSITION, _ORIENTATION = "0020|0032", "0020|0037"
+_PIXEL_DATA = (b"\xe0\x7f\x10\x00", b"\x7f\xe0\x00\x10")  # the tag in both byte orders
 _SPACING_TOLERANCE = 0.05  # of the slice distance; scanners round positions
 _TILT_TOLERANCE = 0.01  # mm of sideways shift per mm of slice distance
 
@@ -37,6 +38,7 @@ def read_dicom_folder(folder: Path) -> sitk.Image:
             f"{folder.name} holds {len(series)} DICOM series (of {counts} files); "
             "give a folder with the one series you want"
         )
+    _check_files(folder, files[0])
     if len(files[0]) > 1:
         _check_slices(folder, files[0])
     reader = sitk.ImageSeriesReader()
@@ -49,6 +51,20 @@ def read_dicom_folder(folder: Path) -> sitk.Image:
             f"the DICOM series in {folder.name} cannot be read: "
             "a file is damaged or slices differ in size; export it again"
         ) from error
+
+
+def _check_files(folder: Path, read: tuple[str, ...]) -> None:
+    """Refuse images that GDCM passes over without a word because it cannot read them."""
+    known = {Path(file).name for file in read}
+    for file in sorted(folder.iterdir()):
+        if file.name in known or not file.is_file():
+            continue
+        content = file.read_bytes()
+        if content[128:132] == b"DICM" and any(tag in content for tag in _PIXEL_DATA):
+            raise InputError(
+                f"the DICOM series in {folder.name} holds a slice that cannot be read: "
+                "a file is damaged or truncated; copy or export the series again"
+            )
 
 
 def _check_slices(folder: Path, files: tuple[str, ...]) -> None:

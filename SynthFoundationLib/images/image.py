@@ -11,10 +11,10 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import check_place, replacing
 from ..geometry import Grid, resample
-from .integrity import check_integrity
-from .quiet import quiet
+from ..quiet import quiet
+from .integrity import check_integrity, some_voxels
 from .reading import MIN_SIZE, check_volume, read_volume
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def check_values(image: Image, what: str) -> None:
         if not max(-low, high) <= MAX_VALUE:
             count = int((~(channel.abs() <= MAX_VALUE)).sum())
             raise InputError(
-                f"{what} has {count:,} voxels that are NaN, infinite or beyond ±{MAX_VALUE:g}; "
+                f"{what} has {some_voxels(count)} NaN, infinite or beyond ±{MAX_VALUE:g}; "
                 "replace them, for example by 0"
             )
         if low == high:
@@ -164,8 +164,7 @@ def write_volume(image: sitk.Image, path: str | Path, allowed: tuple[str, ...]) 
         InputError: another file type than those allowed, or the folder is missing, full or write-protected.
     """
     path = Path(path)
-    if not path.name.lower().endswith(allowed):
-        raise InputError(f"cannot write {path.name}: allowed are {', '.join(allowed)}")
+    check_place(path, allowed)
     compress = not path.name.lower().endswith(".nii")
     with replacing(path) as beside:
         try:

@@ -12,6 +12,7 @@ import math
 import re
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -83,6 +84,19 @@ def check_promise(path: Path, promised: int) -> None:
         raise _ends_early(path, promised, held)
 
 
+def some_voxels(count: int) -> str:
+    """The subject of a sentence about so many voxels."""
+    return "1 voxel that is" if count == 1 else f"{count:,} voxels that are"
+
+
+def bad_spacing(path: Path, spacing: Sequence[float]) -> InputError:
+    """What to say of a header whose spacing is impossible."""
+    given = " × ".join(f"{s:.6g}" for s in spacing)
+    return InputError(
+        f"{path.name} has voxels of {given} mm; spacing must be positive and finite: repair the header"
+    )
+
+
 def _check_nifti(path: Path) -> None:
     with _opened(path) as file:
         header = _nifti_header(file.read(544))
@@ -90,9 +104,7 @@ def _check_nifti(path: Path) -> None:
             return  # ITK says what is wrong
         spacing = header.spacing[:3]
         if not all(math.isfinite(s) and s > 0 for s in spacing):
-            raise InputError(
-                f"{path.name} has voxel spacing {spacing} mm; it must be positive: repair the header"
-            )
+            raise bad_spacing(path, spacing)
         file.seek(header.offset)
         held, odd = header.offset, 0
         for chunk in iter(lambda: file.read(_CHUNK), b""):
@@ -104,7 +116,7 @@ def _check_nifti(path: Path) -> None:
         raise _ends_early(path, header.promised, held)
     if odd:
         raise InputError(
-            f"{path.name} has {odd:,} voxels that are NaN or infinite; replace them, for example by 0"
+            f"{path.name} has {some_voxels(odd)} NaN or infinite; replace them, for example by 0"
         )
 
 

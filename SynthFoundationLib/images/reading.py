@@ -9,9 +9,9 @@ import SimpleITK as sitk
 
 from ..errors import InputError, memory_shortage
 from ..geometry import Grid
+from ..quiet import quiet
 from .dicom import read_dicom_folder
-from .integrity import check_integrity, check_promise
-from .quiet import quiet
+from .integrity import bad_spacing, check_integrity, check_promise
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd) or a folder with one DICOM series"
 _SUFFIXES = (".nii", ".nii.gz", ".hdr", ".img", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".ima")
@@ -107,10 +107,7 @@ def _check_header(path: Path, reader: sitk.ImageFileReader) -> None:
     bits = re.search(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
     check_promise(path, voxels * int(bits[1]) // 8 if bits else 0)
     if min(reader.GetSpacing()) <= 0:
-        spacing = tuple(round(s, 6) for s in reader.GetSpacing())
-        raise InputError(
-            f"{path.name} has voxel spacing {spacing} mm; it must be positive: repair the header"
-        )
+        raise bad_spacing(path, reader.GetSpacing())
 
 
 def _explain(path: Path, message: str) -> str:

@@ -15,8 +15,10 @@ def pair_points(fixed: Points, moving: Points) -> tuple[np.ndarray, np.ndarray, 
         fixed (N, 3) and moving (N, 3) positions in LPS mm, and their labels.
 
     Raises:
-        InputError: a landmark has no partner.
+        InputError: a landmark has no partner, or two of one image lie at the same place.
     """
+    for points, side in ((fixed, "fixed"), (moving, "moving")):
+        _check_apart(points, side)
     places = {label: place for place, label in enumerate(moving.labels)}
     common = set(fixed.labels) & set(moving.labels)
     unlike = len(set(fixed.labels)) == len(fixed) and len(places) == len(moving)
@@ -33,3 +35,11 @@ def pair_points(fixed: Points, moving: Points) -> tuple[np.ndarray, np.ndarray, 
             "give both sides the same labels or the same number in the same order"
         )
     return fixed.positions, moving.positions, fixed.labels
+
+
+def _check_apart(points: Points, side: str) -> None:
+    _, first, count = np.unique(points.positions, axis=0, return_index=True, return_counts=True)
+    if (count > 1).any():
+        place = points.positions[first[count > 1][0]]
+        one, other = np.flatnonzero((points.positions == place).all(1))[:2] + 1
+        raise InputError(f"{side} landmarks {one} and {other} lie at the same place; remove one of them")

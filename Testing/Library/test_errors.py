@@ -6,7 +6,7 @@ from SynthFoundationLib.errors import MemoryShortage, memory_shortage
 @pytest.mark.parametrize(
     ("error", "amount"),
     [
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8589934592 bytes."), "8.59"),
+        (RuntimeError("DefaultCPUAllocator: tried to allocate 8589934592 bytes."), "8.59"),
         (RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has …"), "0.02"),
         (MemoryError("Unable to allocate 32.0 GiB for an array with shape (4294967296,)"), "34.36"),
         (RuntimeError("itkImportImageContainer.hxx:179:\nFailed to allocate memory for image."), ""),

@@ -86,3 +86,18 @@ def test_one_slice_of_a_series_points_to_its_folder(tmp_path):
     write_series(tmp_path, straight())
     with pytest.raises(InputError, match="give the folder"):
         read_image(tmp_path / "slice00.dcm")
+
+
+def test_a_slice_that_ends_early_is_refused_and_not_left_out(tmp_path):
+    write_series(tmp_path, straight())
+    last = sorted(tmp_path.iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:-300])
+    with pytest.raises(InputError, match="a file is damaged or truncated"):
+        read_image(tmp_path)
+
+
+def test_other_files_in_the_folder_do_no_harm(tmp_path):
+    write_series(tmp_path, straight())
+    (tmp_path / "notes.txt").write_text("of the scan")
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM" + b"\0" * 50)
+    assert read_image(tmp_path).grid.size == (20, 16, 6)

@@ -148,3 +148,12 @@ def test_landmarks_without_common_labels_are_paired_in_order(first, second):
 def test_landmarks_without_a_partner_are_refused(first, second, message):
     with pytest.raises(InputError, match=message):
         pair_points(Points(LPS, first), Points(LPS[: len(second)], second))
+
+
+def test_landmarks_at_one_place_are_refused():
+    points = Points(np.array([[1.0, 2, 3], [4, 5, 6], [1, 2, 3]]))
+    apart = Points(np.arange(9.0).reshape(3, 3))
+    with pytest.raises(InputError, match="fixed landmarks 1 and 3 lie at the same place"):
+        pair_points(points, apart)
+    with pytest.raises(InputError, match="moving landmarks 1 and 3"):
+        pair_points(apart, points)
