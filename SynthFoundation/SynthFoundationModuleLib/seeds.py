@@ -68,19 +68,19 @@ class Seeds:
             numbers: the segments that there are.
         """
         anew = answer is None or self._undone(drawn, answer)
-        if anew:
-            self._array[:] = drawn
-            self._first = drawn
-            self._complete, self._known = set(), False
-        else:
+        if not anew:
             changed = drawn != answer
             self._array[changed] = np.where(drawn == 0, BACKGROUND, drawn)[changed]
             for axis, index in self._corrected(changed, drawn, proposed):
                 np.moveaxis(self._array, axis, 0)[index] = np.moveaxis(drawn, axis, 0)[index]
                 self._complete.add((axis, index))
-        gone = [n for n in np.unique(self._array).tolist() if n not in (0, BACKGROUND) and n not in numbers]
-        if gone:
-            self._array[np.isin(self._array, gone)] = 0
+            known = np.zeros(256, bool)
+            known[[0, BACKGROUND, *numbers]] = True
+            self._array[~known[self._array]] = 0  # of segments that were removed
+        if anew or not (self._array % BACKGROUND).any():  # nothing but background is left
+            anew = True
+            self._array[:], self._first = drawn, drawn
+            self._complete, self._known = set(), False
         self._keep()
         return anew
 

@@ -126,11 +126,12 @@ def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np
         return
     content = segmentation.GetSegmentation()
     surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
+    had_surface = content.ContainsRepresentation(surface)  # Slicer drops it when voxels change
     with slicer.util.NodeModify(segmentation):
         for members in _layers(content, numbers).values():
             if not _write_layer(content, volume, members, labels, box):
                 _write_slowly(segmentation, volume, members, labels, box)
-        if content.ContainsRepresentation(surface):
+        if had_surface:
             content.RemoveRepresentation(surface)
             content.CreateRepresentation(surface)
 
