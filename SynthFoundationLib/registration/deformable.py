@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from ..geometry import Grid, resample
 from ..geometry.fields import exponential_voxels, from_voxels, to_voxels
 from .course import Beat, silent
-from .newton import apply_matrix, normal_equations
+from .newton import apply_matrix, diagonal, normal_equations
 from .smoothness import Smoothness, solve
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def refine_velocity(
 
 def mean_curvature(matrix: torch.Tensor) -> float:
     """A third of the mean trace: the unit in which smoothness is measured."""
-    return max(float(matrix[[0, 3, 5]].mean()), 1e-9)
+    return max(float(diagonal(matrix).mean()), 1e-9)
 
 
 def pooled(volume: torch.Tensor, factor: int) -> torch.Tensor:

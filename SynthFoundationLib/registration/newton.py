@@ -93,6 +93,12 @@ def central_differences(volume: torch.Tensor) -> list[torch.Tensor]:
     return result
 
 
+def diagonal(matrix: torch.Tensor) -> torch.Tensor:
+    """The diagonals (3, …) of per-voxel symmetric matrices (6, …)."""
+    xx, _, _, yy, _, zz = matrix
+    return torch.stack((xx, yy, zz))
+
+
 def apply_matrix(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
     """Per-voxel symmetric 3×3 matrix (6, …) times vector (3, …)."""
     xx, xy, xz, yy, yz, zz = matrix

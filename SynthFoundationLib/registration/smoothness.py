@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from .course import Beat, silent
-from .newton import apply_matrix
+from .newton import apply_matrix, diagonal
 
 
 class Smoothness:
@@ -52,9 +52,9 @@ def solve(
     beat: Beat = silent,
 ) -> torch.Tensor:
     """δ with (matrix + strength · smoothness) δ = vector, by preconditioned conjugate gradients."""
-    diagonal = matrix[[0, 3, 5]] + strength * smoothness.diagonal
+    scale = diagonal(matrix) + strength * smoothness.diagonal
     solution, residual = torch.zeros_like(vector), vector.clone()
-    direction = preconditioned = residual / diagonal
+    direction = preconditioned = residual / scale
     energy = first = torch.sum(residual * preconditioned)
     if float(first) <= 0:
         return solution
@@ -64,7 +64,7 @@ def solve(
         step = energy / torch.sum(direction * image)
         solution.addcmul_(direction, step)
         residual.addcmul_(image, -step)
-        preconditioned = residual / diagonal
+        preconditioned = residual / scale
         new_energy = torch.sum(residual * preconditioned)
         if float(new_energy) < tolerance**2 * float(first):
             break
