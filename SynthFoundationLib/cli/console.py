@@ -103,7 +103,8 @@ def progress_bar(title: str) -> Iterator[Progress]:
 
     error_stream = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), console=error_stream, transient=True) as bars:
+    quiet = not error_stream.is_terminal  # a log is not the place for a bar
+    with Progress(*columns, TimeElapsedColumn(), console=error_stream, transient=True, disable=quiet) as bars:
         task = bars.add_task(title, total=1.0)
         stages: list[str] = []
 

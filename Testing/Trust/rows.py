@@ -1,0 +1,542 @@
+# ruff: noqa: E501  (the lines that users see stand here whole)
+"""The table of bad input: what is given, and what must come of it.
+
+Run as a program this writes docs/bad-input.md; `test_bad_input.py` runs every row and compares.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PAGE = Path(__file__).parents[2] / "docs" / "bad-input.md"
+IMAGES = "NIfTI (.nii, .nii.gz), NRRD (.nrrd), MetaImage (.mha, .mhd) or a folder with one DICOM series"
+POINTS = ".mrk.json (Slicer markups), .fcsv (Slicer fiducials) or .csv (x, y, z in LPS mm)"
+TRANSFORMS = ".h5, .tfm, .txt, .mat, .xfm and displacement field images"
+VOLUMES = ".nii, .nii.gz, .nrrd, .mha"
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is given, the command line, its exit code, the line it says, and the files it leaves."""
+
+    given: str
+    command: str
+    code: int
+    says: str
+    leaves: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> str:
+        """For the page."""
+        return ", ".join(f"`{name}`" for name in self.leaves) or "nothing"
+
+
+def _refused(given: str, command: str, says: str, code: int = 2) -> Row:
+    return Row(given, command, code, says)
+
+
+def _fixed(given: str, file: str, says: str) -> Row:
+    return _refused(given, f"register {file} good.nii.gz -o out", says)
+
+
+def _used(given: str, file: str) -> Row:
+    return Row(given, f"features {file} -o f.nrrd", 0, "Wrote f.nrrd", ("f.nrrd",))
+
+
+def _pair(given: str, options: str, says: str, code: int = 2) -> Row:
+    return _refused(given, f"register good.nii.gz other.nii.gz -o out {options}", says, code)
+
+
+def _apply(given: str, options: str, says: str) -> Row:
+    return _refused(given, f"apply good.nii.gz {options}", says)
+
+
+def _segment(given: str, options: str, says: str, code: int = 2) -> Row:
+    return _refused(given, f"segment good.nii.gz {options}", says, code)
+
+
+_DAMAGED = "is damaged: its header or its compressed data cannot be read; copy or export it again"
+_POSITIVE = "spacing must be positive and finite: repair the header"
+_SHEARED = "has a sheared or singular direction matrix; resample it to a regular grid, or repair the header"
+_NO_LABELS = "holds values that are not whole numbers; give labels, not intensities or probabilities"
+_SERIES = "the DICOM series in"
+_TENSORS = "holds more than tensors; only plain state dicts are read, because other contents could run code."
+_FOLD = "fold or tear; give the file of the inverse transform instead"
+
+SECTIONS: dict[str, list[Row]] = {
+    "Files": [
+        _fixed("a file that is not there", "none.nii.gz", f"none.nii.gz does not exist; give {IMAGES}"),
+        _fixed("0 bytes", "empty.nii.gz", "empty.nii.gz is empty (0 bytes); copy or export it again"),
+        _fixed("the first half of a file", "truncated.nii.gz", f"truncated.nii.gz {_DAMAGED}"),
+        _fixed("a corrupted gzip file", "corrupted.nii.gz", f"corrupted.nii.gz {_DAMAGED}"),
+        _fixed(
+            "two thirds of an uncompressed file",
+            "short.nii",
+            "short.nii is truncated: its header promises 11,872 bytes, the file holds 7,914; copy or export it again",
+        ),
+        _fixed(
+            "a header of 1,000³ voxels without data",
+            "promise.nii",
+            "promise.nii is truncated: its header promises 2,000,000,352 bytes, the file holds 11,872; "
+            "copy or export it again",
+        ),
+        _fixed(
+            "text named .nii", "text.nii", f"text.nii is not an image that can be read; allowed are {IMAGES}"
+        ),
+        _fixed(
+            "text named .nii.gz",
+            "text.nii.gz",
+            f"text.nii.gz is not an image that can be read; allowed are {IMAGES}",
+        ),
+        _fixed(
+            "another kind of file",
+            "photo.xyz",
+            f"photo.xyz is not an image that can be read; allowed are {IMAGES}",
+        ),
+        _fixed(
+            "a folder that is empty or without DICOM",
+            "nodicom",
+            "nodicom is a folder without a DICOM series; give an image file or a DICOM folder",
+        ),
+    ],
+    "DICOM": [
+        _used("a folder with one series", "series"),
+        _fixed(
+            "a folder with two series",
+            "twoseries",
+            "twoseries holds 2 DICOM series (of 8, 5 files); give a folder with the one series you want",
+        ),
+        _fixed(
+            "missing slices",
+            "missingslices",
+            f"{_SERIES} missingslices has slices 2.00 to 6.00 mm apart; slices are missing or uneven: "
+            "export it complete, or resample it to even slices",
+        ),
+        _fixed(
+            "two slices at one place",
+            "doubled",
+            f"{_SERIES} doubled has several slices at one place (a time series?); export one volume of it",
+        ),
+        _fixed(
+            "a tilted gantry",
+            "tilted",
+            f"{_SERIES} tilted was taken with a tilted gantry, its slices are shifted sideways; "
+            "resample it to a regular grid first (in Slicer: 'Acquisition Transform')",
+        ),
+        _fixed(
+            "a slice that ends early",
+            "damaged",
+            f"{_SERIES} damaged holds a slice that cannot be read: a file is damaged or truncated; "
+            "copy or export the series again",
+        ),
+        _fixed(
+            "one file of a series",
+            "series/s1-03.dcm",
+            "s1-03.dcm is one DICOM slice; give the folder that holds its series",
+        ),
+    ],
+    "Volumes": [
+        _fixed(
+            "2-D",
+            "flat.nii.gz",
+            "flat.nii.gz is 2-D (20×18); give one 3-D volume: extract one frame, or stack slices",
+        ),
+        _fixed(
+            "4-D",
+            "frames.nii.gz",
+            "frames.nii.gz is 4-D (20×18×16×3); give one 3-D volume: extract one frame, or stack slices",
+        ),
+        _fixed(
+            "colours",
+            "colours.nrrd",
+            "colours.nrrd has 3 values per voxel (colour or vector); give one value per voxel: "
+            "convert it to grey or extract one component",
+        ),
+        _fixed(
+            "one slice",
+            "oneslice.nii.gz",
+            "oneslice.nii.gz has 20×18×1 voxels; a volume needs at least 4 along each axis",
+        ),
+        _fixed(
+            "one voxel",
+            "onevoxel.nii.gz",
+            "onevoxel.nii.gz has 1×1×1 voxels; a volume needs at least 4 along each axis",
+        ),
+        _used("20×18×16 voxels", "good.nii.gz"),
+        _fixed(
+            "the same value everywhere",
+            "constant.nii.gz",
+            "constant.nii.gz is constant (every voxel is 7); give an image with structure",
+        ),
+        _fixed(
+            "0 everywhere",
+            "zero.nii.gz",
+            "zero.nii.gz is constant (every voxel is 0); give an image with structure",
+        ),
+        _fixed(
+            "NaN",
+            "nan.nii.gz",
+            "nan.nii.gz has 1 voxel that is NaN or infinite; replace them, for example by 0",
+        ),
+        _fixed(
+            "infinity",
+            "infinite.nii.gz",
+            "infinite.nii.gz has 1 voxel that is NaN or infinite; replace them, for example by 0",
+        ),
+        _fixed(
+            "1e38",
+            "beyond.nii.gz",
+            "beyond.nii.gz has 1 voxel that is NaN, infinite or beyond ±1e+31; replace them, for example by 0",
+        ),
+        _used("1e30", "huge.nii.gz"),
+        _used("values below 0", "negative.nii.gz"),
+        _used("uint8", "uint8.nii.gz"),
+        _used("int16", "good.nii.gz"),
+        _used("uint32", "uint32.nii.gz"),
+        _used("float64", "float64.nii.gz"),
+    ],
+    "Headers": [
+        _fixed(
+            "a spacing of 0", "nospacing.nii", f"nospacing.nii has voxels of 0 × 1.2 × 1.5 mm; {_POSITIVE}"
+        ),
+        _fixed(
+            "a spacing below 0",
+            "negspacing.nii",
+            f"negspacing.nii has voxels of -1 × 1.2 × 1.5 mm; {_POSITIVE}",
+        ),
+        _fixed("shear", "sheared.nii", f"sheared.nii {_SHEARED}"),
+        _fixed(
+            "axes that are not perpendicular",
+            "sheared.nrrd",
+            "sheared.nrrd: the image axes are not perpendicular unit vectors (off by 0.447); sheared or singular "
+            "headers are not supported: resample the image to a regular grid first",
+        ),
+        _fixed("a singular direction", "singular.nii", f"singular.nii {_SHEARED}"),
+        _used("an sform that differs from the qform (the sform is used)", "twoforms.nii"),
+    ],
+    "Masks and labels": [
+        Row(
+            "images that do not overlap in space (a start is found automatically)",
+            "register good.nii.gz far.nii.gz -o out --transform rigid",
+            0,
+            "Wrote out: see out/report.html",
+            ("inverse.h5", "moved.nii.gz", "report.html", "report.json", "transform.h5"),
+        ),
+        _pair(
+            "a mask that marks nothing",
+            "--fixed-mask nothing.nii.gz",
+            "the fixed mask is empty: no voxel is marked; mark the region to use, or leave the mask out",
+        ),
+        _pair(
+            "a mask that lies elsewhere",
+            "--fixed-mask farseeds.nii.gz",
+            "the mask of the fixed image is empty inside the image; draw it where the images are to be aligned",
+        ),
+        _pair("a mask of probabilities", "--fixed-mask fractions.nii.gz", f"fractions.nii.gz {_NO_LABELS}"),
+        _pair("intensities as labels", "--moving-labels fractions.nii.gz", f"fractions.nii.gz {_NO_LABELS}"),
+        _pair(
+            "labels below 0",
+            "--moving-labels neglabels.nii.gz",
+            "neglabels.nii.gz holds values from -1 to 1; labels must lie between 0 and 65,535",
+        ),
+        _pair(
+            "labels above 65,535",
+            "--moving-labels manylabels.nii.gz",
+            "manylabels.nii.gz holds values from 0 to 80000; labels must lie between 0 and 65,535",
+        ),
+        _segment(
+            "seeds without a label",
+            "nothing.nii.gz -o labels.nii.gz",
+            "the seeds are empty: label at least one voxel of a structure",
+        ),
+        _segment(
+            "seeds outside the scan",
+            "farseeds.nii.gz -o labels.nii.gz",
+            "the seeds lie outside the image or are too small for its voxels; check that both come from the same scan",
+        ),
+        _segment(
+            "probabilities as seeds", "fractions.nii.gz -o labels.nii.gz", f"fractions.nii.gz {_NO_LABELS}"
+        ),
+        Row(
+            "seeds on another grid (taken to the nearest voxels)",
+            "segment good.nii.gz shiftedseeds.nii.gz -o labels.nii.gz",
+            0,
+            "Wrote labels.nii.gz",
+            ("labels.nii.gz",),
+        ),
+    ],
+    "Landmarks and points": [
+        _pair(
+            "landmarks for one scan only",
+            "--fixed-landmarks three.csv",
+            "landmarks are given for one image only; give the same places in the other, too",
+        ),
+        _pair(
+            "three landmarks against two",
+            "--fixed-landmarks three.csv --moving-landmarks two.csv",
+            "3 fixed and 2 moving landmarks cannot be paired; give both sides the same labels or the same number "
+            "in the same order",
+        ),
+        _pair(
+            "landmarks at one place",
+            "--fixed-landmarks doubled.csv --moving-landmarks three.csv",
+            "fixed landmarks 1 and 2 lie at the same place; remove one of them",
+        ),
+        _pair(
+            "NaN",
+            "--fixed-landmarks nan.csv --moving-landmarks two.csv",
+            "nan.csv: point 2 has a coordinate that is not a finite number; place it again",
+        ),
+        _pair(
+            "words instead of numbers",
+            "--moving-points words.csv",
+            f"words.csv does not hold points as .csv files do; give {POINTS}",
+        ),
+        _pair(
+            "a file without points",
+            "--moving-points nopoints.csv",
+            "nopoints.csv: there are no points; place at least one",
+        ),
+        _pair(
+            "broken JSON",
+            "--moving-points broken.mrk.json",
+            f"broken.mrk.json does not hold points as .json files do; give {POINTS}",
+        ),
+        _pair(
+            "another kind of file",
+            "--moving-points photo.xyz",
+            f"photo.xyz is not a point file; give {POINTS}",
+        ),
+    ],
+    "Transforms": [
+        _pair(
+            "a transform that is not there",
+            "--initial-transform none.h5",
+            "transform file none.h5 does not exist; give an ITK transform such as transform.h5",
+        ),
+        _apply(
+            "text named .h5",
+            "-t text.h5 -r other.nii.gz -o moved.nii.gz",
+            f"text.h5 is not a transform that ITK can read; allowed are {TRANSFORMS}",
+        ),
+        _apply(
+            "the first half of a file",
+            "-t truncated.h5 -r other.nii.gz -o moved.nii.gz",
+            f"truncated.h5 is not a transform that ITK can read; allowed are {TRANSFORMS}",
+        ),
+        _apply(
+            "a 2-D transform",
+            "-t plane.h5 -r other.nii.gz -o moved.nii.gz",
+            "plane.h5: the transform is 2-D; only 3-D transforms can be used",
+        ),
+        _apply(
+            "a scan",
+            "-t good.nii.gz -r other.nii.gz -o moved.nii.gz",
+            "good.nii.gz: a displacement field needs 3 dimensions and 3 components per voxel; got 3 and 1",
+        ),
+        _apply(
+            "a field with NaN",
+            "-t nanfield.nrrd -r other.nii.gz -o moved.nii.gz",
+            "nanfield.nrrd: the displacement field holds values that are not finite; it cannot be used",
+        ),
+        _apply(
+            "the inverse of a singular matrix",
+            "-t inverse:singular.tfm -r other.nii.gz -o moved.nii.gz",
+            "the affine transform has no inverse: its matrix is singular",
+        ),
+        _apply(
+            "the inverse of a field that folds",
+            "-t inverse:folded.nrrd -r other.nii.gz -o moved.nii.gz",
+            f"the displacement field has no inverse: 100 % of its voxels {_FOLD}",
+        ),
+        _apply(
+            "no reference",
+            "-t shift.h5 -o moved.nii.gz",
+            "an image needs --reference: the fixed image, on whose grid the result shall lie",
+        ),
+    ],
+    "Weights and devices": [
+        _pair(
+            "an unknown name",
+            "--weights nosuch",
+            "There are no weights 'nosuch'. Registered: none. Name one of these, or give a .safetensors or .pth file.",
+            3,
+        ),
+        _pair(
+            "a file that is not there",
+            "--weights none.safetensors",
+            "There is no weights file none.safetensors; give a .safetensors or .pth file.",
+            3,
+        ),
+        _pair(
+            "half a file",
+            "--weights cut.safetensors",
+            "cut.safetensors is damaged or no safetensors file; get it again.",
+            3,
+        ),
+        _pair(
+            "a network of another kind",
+            "--weights resnet.pth",
+            "The tensors are not those of a U-Net of this library: no keys model.N.weight fit.",
+            3,
+        ),
+        _pair(
+            "a pickle that runs code (it does not)",
+            "--weights bomb.pth",
+            f"bomb.pth is damaged or {_TENSORS}",
+            3,
+        ),
+        _refused(
+            "a network for three contrasts",
+            "features good.nii.gz -o f.nrrd --features learned --weights threechannels.safetensors",
+            "Weights 'threechannels.safetensors' take 3 contrasts; the image has 1.",
+        ),
+        _pair(
+            "learned features without weights",
+            "--features learned",
+            "No default weights are installed; name weights or use the MIND features.",
+            3,
+        ),
+        _pair(
+            "a GPU that is not there",
+            "--device cuda",
+            "device cuda is not available; available here: auto, cpu",
+            3,
+        ),
+    ],
+    "Places for results": [
+        _refused(
+            "a file as the folder",
+            "register good.nii.gz other.nii.gz -o afile",
+            "afile is a file; the output must be a folder",
+        ),
+        _refused(
+            "where no folder can be made",
+            "register good.nii.gz other.nii.gz -o afile/below",
+            "cannot make the output folder below: Not a directory; choose another",
+        ),
+        _apply(
+            "a folder that is missing",
+            "-t shift.h5 -r other.nii.gz -o nowhere/moved.nii.gz",
+            "cannot write moved.nii.gz: its folder does not exist; create it or choose another",
+        ),
+        _apply(
+            "a folder as the file",
+            "-t shift.h5 -r other.nii.gz -o folder.nrrd",
+            "cannot write folder.nrrd: it is a folder; give a file name",
+        ),
+        _apply(
+            "another kind of file",
+            "-t shift.h5 -r other.nii.gz -o moved.png",
+            f"cannot write moved.png: allowed are {VOLUMES}",
+        ),
+    ],
+    "Options": [
+        _refused(
+            "no output",
+            "register good.nii.gz other.nii.gz",
+            "Missing option '--output' / '-o'; `synthfoundation register --help` tells what is allowed",
+        ),
+        _pair(
+            "an unknown choice",
+            "--preset slow",
+            "Invalid value for '--preset': 'slow' is not one of 'fast', 'default', 'accurate' (given: slow); "
+            "`synthfoundation register --help` tells what is allowed",
+        ),
+        _pair(
+            "a number out of range",
+            "--seed -1",
+            "Invalid value for '--seed': Input should be greater than or equal to 0 (given: -1); "
+            "`synthfoundation register --help` tells what is allowed",
+        ),
+        _refused(
+            "an unknown verb",
+            "align good.nii.gz",
+            "No such command 'align'; `synthfoundation --help` tells what is allowed",
+        ),
+        _segment(
+            "slices that do not exist",
+            "seeds.nii.gz -o labels.nii.gz --complete-slices k:300",
+            "complete slice 300 of axis 0 does not exist; the volume has (D, H, W) = (16, 18, 20) voxels",
+        ),
+        _refused(
+            "less memory than is needed",
+            "features good.nii.gz -o f.nrrd --features mind --spacing 0.1 --max-memory 0.1",
+            "MIND at (240, 216, 200) voxels needs 0.66 GB; allowed are 0.1 GB. Allow more memory or use a larger "
+            "voxel spacing.",
+        ),
+    ],
+    "Pretraining and synthesis": [
+        _refused(
+            "a configuration that is not there",
+            "pretrain -c none.toml -o out",
+            "cannot read the configuration none.toml: No such file or directory",
+        ),
+        _refused(
+            "an unknown setting",
+            "pretrain -c unknown.toml -o out",
+            "unknown key 'sides' in [data]; available: side, margin, pairs, accumulate, workers, templates",
+        ),
+        _refused(
+            "no checkpoint",
+            "export-weights nodicom -o w.safetensors",
+            "nodicom is no checkpoint folder: facts.json is missing or damaged",
+            3,
+        ),
+        _refused(
+            "one scan of a pair",
+            "evaluate-features good.nii.gz -o e.csv",
+            "1 scans are no pairs; give an even number: A1 B1 A2 B2 …",
+        ),
+        _refused(
+            "templates without a label map",
+            "synthesize -o out --templates nodicom",
+            "nodicom holds no label map (.nii, .nii.gz, .nrrd, .mha, .mhd)",
+        ),
+    ],
+}
+
+INTRODUCTION = """\
+# What happens with bad input
+
+Every row is run by the tests on files made on the spot, and this page is written from the same table
+(`python Testing/Trust/rows.py`). The rule: one line on the standard error that says what was given, what is allowed
+and what to do; an exit code; nothing half-written. `--debug` anywhere shows the traceback.
+
+| Exit code | Meaning |
+|---|---|
+| 0 | done |
+| 1 | an error of the program itself; run again with `--debug` and report it |
+| 2 | input or options that cannot be used |
+| 3 | weights or device that cannot be used, or too little memory |
+| 130 | stopped by the user |
+| 143 | ended by the system |
+
+A file appears whole or not at all: it is written beside its place and renamed. A folder that holds `report.html` is
+complete: the page is written last, and the page of an earlier run in the same folder is removed first. What a killed
+run left unfinished is swept up by the next run that writes the same file or to the same folder. A folder that was
+made for a run which then was refused is taken back. While a run writes to a folder, a second one is refused.
+"""
+
+
+def page() -> str:
+    """The page of the documentation."""
+    parts = [INTRODUCTION]
+    for title, rows in SECTIONS.items():
+        parts.append(
+            f"\n## {title}\n\n| Given | Command | The user sees | Exit code | Left behind |\n|---|---|---|---|---|\n"
+        )
+        parts += [
+            f"| {row.given} | `{row.command}` | {_cell(row.says)} | {row.code} | {row.left} |\n"
+            for row in rows
+        ]
+    return "".join(parts)
+
+
+def _cell(text: str) -> str:
+    return f"`` {text} ``" if "`" in text else f"`{text}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8", newline="\n")
