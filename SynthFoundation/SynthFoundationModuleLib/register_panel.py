@@ -16,7 +16,7 @@ from .landmarks import Placer, make_list
 from .machine_widgets import MachineWidgets
 from .outputs import make_outputs
 from .panel import Panel, after, enable, show_text, telling
-from .process import Worker, WorkerError
+from .process import Worker
 from .registration import Inputs, Registered, RegistrationSession, put_in_scene
 from .transforms import remove_result
 from .verdict import verdict_text
@@ -36,7 +36,6 @@ class RegisterPanel(Panel):
         self._placer = Placer(self.refresh)
         self._update_later = after(DEBOUNCE_MS, self._update)
         self._board_later = after(DEBOUNCE_MS, self._show_comparison)
-        self._stale = False  # something changed while a request was under way
         self._guided: Any = None  # what the last request was guided by
         self._watched: list[tuple[Any, int]] = []
         self._compared: tuple | None = None
@@ -87,7 +86,6 @@ class RegisterPanel(Panel):
     def on_register(self) -> None:
         """Start, or cancel what is under way."""
         if self.busy:
-            self._stale = False
             self._session.cancel()
             return
         with telling(self.ui.messageLabel):
@@ -100,22 +98,25 @@ class RegisterPanel(Panel):
         self.refresh()
 
     def _start(self) -> None:
-        inputs = self.inputs()
-        self._stale, self._guided = False, self._guidance_mark()
-        self._session.start(
-            inputs, lambda result: self._done(inputs, result), self._failed, self._show_progress
-        )
+        inputs, session, self._guided = self.inputs(), self._session, self._guidance_mark()
+
+        def done(result: dict[str, Any]) -> None:
+            if session is self._session:  # else the scene has been closed meanwhile
+                self._done(inputs, result)
+
+        def failed(error: UserError) -> None:
+            if session is self._session:
+                self._failed(error)
+
+        session.start(inputs, done, failed, self._show_progress)
         self._progress(_("Preparing"), 0.0)
 
     def _update(self) -> None:
         """Answer a change of landmarks, masks or stiffness."""
         if self.parameters is None or self.result is None or self._placer.active:
             return
-        if not self.parameters.autoUpdate or self._guidance_mark() == self._guided:
-            return
-        if self.busy:
-            self._stale = True
-            return
+        if self.busy or not self.parameters.autoUpdate or self._guidance_mark() == self._guided:
+            return  # while it is busy, the end of the request looks again
         with telling(self.ui.messageLabel):
             show_text(self.ui.messageLabel, "")
             self._start()
@@ -141,14 +142,10 @@ class RegisterPanel(Panel):
                 self.ui.compareSection.collapsed = self.ui.correctSection.collapsed = False
             self._show_comparison()
         self.refresh()
-        if self._stale:
-            self._update_later.start()
 
     def _failed(self, error: UserError) -> None:
         self._hide_progress()
         show_text(self.ui.messageLabel, str(error))
-        if isinstance(error, WorkerError) and error.kind != "cancelled" and self._stale:
-            self._stale = False
         self.refresh()
 
     # -- what is shown ------------------------------------------------------------------------------------
@@ -352,11 +349,12 @@ class RegisterPanel(Panel):
 
     def on_scene_closing(self) -> None:
         """Cancel, and forget the result: its nodes are about to go."""
-        self._stale = False
         self._update_later.stop()
         self._board_later.stop()
         self._placer.stop()
         self._session.close()
+        self._session = RegistrationSession(self._worker)
+        self._board = display.Checkerboard()
         self.result = self._compared = self._guided = None
         self._hide_progress()
         for label in (self.ui.messageLabel, self.ui.verdictLabel):

@@ -12,7 +12,8 @@ from .geometry import matrix_of, vtk_matrix
 
 BACKGROUND = 255  # in the seeds: drawn as nothing
 GONE_BACK = 0.05  # share of the answer below which it was undone rather than corrected
-CORRECTED = 0.3  # share of a slice's labels that must have been redrawn to take all of it as meant
+AT_ONCE = 3  # slices that a user goes through between two updates
+CORRECTED = 0.3  # where it is more, share of a slice's labels that must have been redrawn to take it as meant
 
 _REFERENCE = "SynthFoundation.Seeds"  # node reference of the segmentation
 _COMPLETE = "SynthFoundation.Complete"  # attribute of the seeds: "axis:index …"
@@ -146,13 +147,18 @@ class Seeds:
         return bool(answered.any()) and (drawn[answered] != 0).mean() < GONE_BACK
 
     def _corrected(self, changed: np.ndarray, drawn: np.ndarray, proposed: Slice | None) -> set[Slice]:
-        """Slices that were looked at as a whole: the proposed one if touched, and those mostly redrawn."""
+        """Slices that were looked at as a whole, along the axes of those drawn so far.
+
+        Whoever corrects a few slices leaves them as they should be. Tools that reach through many slices
+        say so only of those that they mostly redraw.
+        """
         found = set()
         for axis in sorted({axis for axis, _index in self._complete}):
             others = tuple({0, 1, 2} - {axis})
             touched, labelled = changed.sum(others), (drawn != 0).sum(others)
-            enough = np.flatnonzero((touched > 0) & (touched >= CORRECTED * labelled))
-            found |= {(axis, int(index)) for index in enough}
+            few = np.count_nonzero(touched) <= AT_ONCE
+            enough = (touched > 0) & (few | (touched >= CORRECTED * labelled))
+            found |= {(axis, int(index)) for index in np.flatnonzero(enough)}
         if proposed is not None and np.moveaxis(changed, proposed[0], 0)[proposed[1]].any():
             found.add(proposed)
         return found

@@ -11,8 +11,19 @@ from slicerhost.fixtures import host, pytest_pycollect_makemodule  # noqa: E402
 __all__ = ["host", "module", "pair", "pytest_pycollect_makemodule", "truth"]
 
 
+@pytest.fixture(scope="session")
+def _lasting_worker():
+    """One worker for all tests: its start takes seconds, and it has to stand that scenes come and go."""
+    from SynthFoundationModuleLib import process
+
+    close, process.close_shared_worker = process.close_shared_worker, lambda: None
+    yield
+    process.close_shared_worker = close
+    close()
+
+
 @pytest.fixture
-def module(host):
+def module(host, _lasting_worker):
     """The module's widget, open, with slice views."""
     host.load(ROOT / "SynthFoundation" / "SynthFoundation.py")
     host.finish_startup()

@@ -53,31 +53,34 @@ def test_the_first_time_everything_drawn_is_a_seed_and_slices_are_found(nodes):
 
 def test_what_is_added_becomes_a_seed_and_what_is_erased_background(seeds):
     now = answered()
-    now[4, 5, 5] = 0
+    now[3:7, 5, 5] = 0  # a tool that reaches through many slices
     now[4, 9, 11] = 2
     assert not seeds.take(now, answered(), None, {1: "a", 2: "b"})
     whole, complete, background = sent(seeds)
-    assert whole[4, 5, 5] == BACKGROUND == background
+    assert (whole[3:7, 5, 5] == BACKGROUND).all()
+    assert background == BACKGROUND
     assert whole[4, 9, 11] == 2
-    assert (whole != 0).sum() == (drawn_first() != 0).sum() + 2
+    assert (whole != 0).sum() == (drawn_first() != 0).sum() + 4
     assert complete == {"0": [2, 6], "1": [], "2": []}
 
 
-def test_a_touched_proposed_slice_counts_as_corrected_completely(seeds):
+def test_corrected_slices_are_taken_as_they_are_now(seeds):
     now = answered()
     now[4, 3, 3] = 0
-    seeds.take(now, answered(), (0, 4), {1: "a"})
+    now[5, 8, 9] = 1
+    seeds.take(now, answered(), None, {1: "a"})
     whole, complete, _background = sent(seeds)
-    assert complete["0"] == [2, 4, 6]
-    np.testing.assert_array_equal(whole[4], now[4])
+    assert complete["0"] == [2, 4, 5, 6]
+    np.testing.assert_array_equal(whole[4:6], now[4:6])
 
 
-def test_a_slice_that_was_mostly_redrawn_counts_as_complete(seeds):
+def test_among_many_touched_slices_only_those_redrawn_and_the_proposed_one_count(seeds):
     now = answered()
+    now[2:7, 3, 3] = 0
     now[5] = 0
     now[5, 4:6, 4:8] = 1
-    seeds.take(now, answered(), None, {1: "a"})
-    assert sent(seeds)[1]["0"] == [2, 5, 6]
+    seeds.take(now, answered(), (0, 3), {1: "a"})
+    assert sent(seeds)[1]["0"] == [2, 3, 5, 6]
 
 
 def test_the_editors_own_undo_is_a_new_beginning_not_a_thousand_erasures(seeds):
