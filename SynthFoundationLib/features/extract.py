@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, prod
 from pathlib import Path
@@ -82,6 +82,7 @@ def compute_features(
     contrasts: Contrasts = "concatenate",
     mind: MindConfig = MindConfig(),  # noqa: B008
     precision: Precision = "auto",
+    beat: Callable[[], None] | None = None,
 ) -> FeatureVolume:
     """Return the features of an image that is in [0, 1] and isotropic already, on the device of its data.
 
@@ -96,6 +97,7 @@ def compute_features(
             A network that was trained on that many contrasts sees them together.
         mind: patch radius, dilation and noise floor of MIND-SSC.
         precision: of the network: "auto" is bfloat16 on hardware that computes in it, else float32.
+        beat: called while the network runs; what it raises ends the work.
     """
     _check(backend=(backend, Backend), contrasts=(contrasts, Contrasts), precision=(precision, Precision))
     if backend == "auto":
@@ -105,7 +107,7 @@ def compute_features(
         loaded = weights if isinstance(weights, Weights) else load_weights(weights)
         stem = loaded.network.config.stem
         dtype = preferred_dtype(image.data.device) if precision == "auto" else getattr(torch, precision)
-        parts.append(("learned", _learned(image.data, loaded, max_memory_gb, dtype, contrasts)))
+        parts.append(("learned", _learned(image.data, loaded, max_memory_gb, dtype, contrasts, beat)))
     if "mind" in backend:
         parts.append(("mind", _mind(image.data, mind, stem, max_memory_gb, contrasts)))
     data = parts[0][1] if len(parts) == 1 else torch.cat([part for _, part in parts])
@@ -121,7 +123,12 @@ def _check(**choices: tuple[str, Any]) -> None:
 
 
 def _learned(
-    data: Tensor, weights: Weights, max_memory_gb: float | None, dtype: torch.dtype, contrasts: Contrasts
+    data: Tensor,
+    weights: Weights,
+    max_memory_gb: float | None,
+    dtype: torch.dtype,
+    contrasts: Contrasts,
+    beat: Callable[[], None] | None,
 ) -> Tensor:
     network, config = weights.network, weights.network.config
     taken = contrasts_taken(config)
@@ -132,7 +139,7 @@ def _learned(
     features = []
     for group in padded.split(taken):
         seen = network_input(group[None], config)[0]
-        features.append(_cropped(_unit(infer(network, seen, max_memory_gb, dtype)), shape))
+        features.append(_cropped(_unit(infer(network, seen, max_memory_gb, dtype, beat)), shape))
     if contrasts == "average" and len(features) > 1:
         return _unit(torch.stack(features).sum(0))
     return features[0] if len(features) == 1 else torch.cat(features)

@@ -112,7 +112,8 @@ def _normalise(distances: Tensor, floor: float) -> None:
         part = distances[:, slab]
         part -= part.amin(0)
         torch.mean(part, 0, out=variance[slab])
-    mean = variance.mean(dtype=torch.float64).item()
+    # Slice by slice, then in double precision, which not every device has.
+    mean = float(variance.mean((1, 2)).cpu().double().mean())
     low, high = (mean * factor for factor in VARIANCE_RANGE)
     # A constant image has no variance at all: its descriptor is 1, not 0 / 0.
     variance.clamp_(max(low, floor, torch.finfo(variance.dtype).tiny), max(high, floor, 1e-30))

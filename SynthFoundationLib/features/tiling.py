@@ -7,7 +7,7 @@ again. A tile therefore needs six voxels around it, not the hundred of the netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -43,13 +43,18 @@ class Plan:
 
 
 def infer(
-    network: UNet, volume: Tensor, max_memory_gb: float | None = None, dtype: torch.dtype = torch.float32
+    network: UNet,
+    volume: Tensor,
+    max_memory_gb: float | None = None,
+    dtype: torch.dtype = torch.float32,
+    beat: Callable[[], None] | None = None,
 ) -> Tensor:
     """Return the features of a volume: (C, D, H, W) → (out, D/stem, H/stem, W/stem) float32.
 
     The result is that of `network(volume[None])[0]` in evaluation mode: ≤ 1e-4 relative in float32. At most
     `max_memory_gb` (10⁹ bytes) are used besides the volume and the network, the result included. Instance
     norms get the statistics of the whole volume, at the price of computing a tiled level once more per norm.
+    `beat` is called after each layer and tile; what it raises ends the work.
     Raises `InputError` when the sides do not fit the network or the memory is too small for any tile.
     """
     network.check_input(volume[None])
@@ -57,7 +62,7 @@ def infer(
     steps = plan(network.config, shape, dtype.itemsize, max_memory_gb)
     with torch.no_grad():
         x = space_to_depth(volume[None].to(dtype), network.config.stem)
-        return _Inference(network, steps).run(x)
+        return _Inference(network, steps, beat or (lambda: None)).run(x)
 
 
 def preferred_dtype(device: torch.device) -> torch.dtype:
@@ -134,8 +139,8 @@ def boxes(shape: Shape, cut: Shape) -> list[Box]:
 class _Inference:
     """The layers of one network, run level by level as planned."""
 
-    def __init__(self, network: UNet, steps: Plan) -> None:
-        self.config, self.steps, self.groups = network.config, steps, fold(network)
+    def __init__(self, network: UNet, steps: Plan, beat: Callable[[], None]) -> None:
+        self.config, self.steps, self.groups, self.beat = network.config, steps, fold(network), beat
 
     def run(self, x: Tensor) -> Tensor:
         """Return the features (out, D, H, W) float32 of x (1, C, D, H, W)."""
@@ -143,13 +148,14 @@ class _Inference:
         out = x.new_empty(1, self.config.out_channels, *source.shape, dtype=torch.float32)
         for box in self._boxes(0, source):
             box.crop(out).copy_(source.read(box))
+            self.beat()
         return out[0]
 
     def _level(self, level: int, source: Source) -> Source:
         """Return what the decoder makes of this level, to be computed when it is read."""
         tiles = self._boxes(level, source)
         for convolution in self.groups[level]:
-            source = _settled(partial(Convolved, source), convolution, tiles)
+            source = self._settled(partial(Convolved, source), convolution, tiles)
         if level == self.config.depth:
             return source
         if len(tiles) == 1:
@@ -157,20 +163,29 @@ class _Inference:
         coarse = self._stored(level + 1, self._level(level + 1, self._pooled(level, source)))
         first, *others = self.groups[2 * self.config.depth - level]
         join = JoinedNearest if self.config.upsample == "nearest" else Joined
-        source = _settled(partial(join, source, coarse), first, tiles)
+        source = self._settled(partial(join, source, coarse), first, tiles)
         for convolution in others:
-            source = _settled(partial(Convolved, source), convolution, tiles)
+            source = self._settled(partial(Convolved, source), convolution, tiles)
         return source
+
+    def _settled(
+        self, make: Callable[[Convolution], Source], convolution: Convolution, tiles: list[Box]
+    ) -> Source:
+        self.beat()
+        return _settled(make, convolution, tiles)
 
     def _pooled(self, level: int, source: Source) -> Stored:
         pool = F.max_pool3d if self.config.pool == "max" else F.avg_pool3d
         shape = tuple(side // 2 for side in source.shape)
-        return _assembled(
-            ((box.halved(), pool(source.read(box), 2)) for box in self._boxes(level, source)), shape
-        )
+        return _assembled(((box.halved(), pool(part, 2)) for box, part in self._parts(level, source)), shape)
 
     def _stored(self, level: int, source: Source) -> Stored:
-        return _assembled(((box, source.read(box)) for box in self._boxes(level, source)), source.shape)
+        return _assembled(self._parts(level, source), source.shape)
+
+    def _parts(self, level: int, source: Source) -> Iterator[tuple[Box, Tensor]]:
+        for box in self._boxes(level, source):
+            yield box, source.read(box)
+            self.beat()
 
     def _boxes(self, level: int, source: Source) -> list[Box]:
         return boxes(source.shape, self.steps.tiles[level])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -129,7 +130,9 @@ def _stated_config(name: str, metadata: Mapping[str, str], wanted: UNetConfig | 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the format has many ways to be broken, each with its own exception
         raise WeightsError(
             f"{path.name} is damaged or holds more than tensors; only plain state dicts are read, "

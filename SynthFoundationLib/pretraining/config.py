@@ -116,6 +116,8 @@ def from_plain(tables: dict[str, Any]) -> PretrainConfig:
             if key not in known:
                 raise InputError(f"unknown key '{key}' in [{name}]; available: {', '.join(known)}")
         values = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        for key, value in values.items():
+            _check(f"[{name}] {key}", value, getattr(kind(), key))
         built[name] = kind(**values)
     config = PretrainConfig(**built)
     stride = config.network.stride
@@ -126,6 +128,21 @@ def from_plain(tables: dict[str, Any]) -> PretrainConfig:
     if config.data.margin < 0 or config.data.margin % 2:
         raise InputError(f"margin {config.data.margin}: an even number of voxels, at least 0, is needed")
     return config
+
+
+# Where zero means something; all other numbers must be positive.
+ZERO = {"margin", "workers", "label_weight", "place_weight", "place_radius", "background", "weight_decay"}
+ZERO |= {"warmup", "decay", "average", "seed", "picture_every", "threads", "target", "place_neighbours"}
+
+
+def _check(name: str, value: Any, default: Any) -> None:
+    """Refuse a value of another kind than the default, or a number out of range."""
+    kind = float if isinstance(default, float) else type(default)
+    if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
+        raise InputError(f"{name} is {value!r}; it must be of the kind of {default!r}")
+    if isinstance(value, (int, float)) and (value < 0 or (value == 0 and name.split()[1] not in ZERO)):
+        bound = "at least 0" if name.split()[1] in ZERO else "greater than 0"
+        raise InputError(f"{name} is {value!r}; it must be {bound}")
 
 
 def read_config(path: str | Path) -> PretrainConfig:
@@ -142,7 +159,9 @@ def read_config(path: str | Path) -> PretrainConfig:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(f"cannot read the configuration {Path(path).name}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the configuration {Path(path).name} is not UTF-8 text; give TOML") from error
     try:
         return from_plain(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, TypeError) as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"the configuration {Path(path).name} is malformed: {error}") from error

@@ -155,3 +155,14 @@ def test_too_little_memory_says_how_much_is_needed():
 def test_sides_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="multiple of 4"):
         infer(network(), torch.rand(1, 30, 32, 32))
+
+
+def test_inference_can_be_stopped():
+    class Enough(Exception):
+        pass
+
+    def stop() -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        infer(UNet(UNetConfig(width=2, depth=1)).eval(), torch.rand(1, 8, 8, 8), beat=stop)

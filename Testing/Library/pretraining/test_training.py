@@ -283,3 +283,26 @@ def test_what_a_killed_run_left_is_put_right(tmp_path):
         (tmp_path / name / "facts.json").write_text("{}")
     recover(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best", "step-0000008"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[optimiser]\nrate = -1.0", r"\[optimiser\] rate is -1.0; it must be greater than 0"),
+        ('[data]\nside = "large"', r"\[data\] side is 'large'; it must be of the kind of 128"),
+        ("[run]\nsteps = true", r"\[run\] steps is True"),
+        ("[run]\nsave_every = 0", r"save_every is 0; it must be greater than 0"),
+    ],
+)
+def test_impossible_values_of_a_configuration_are_named(tmp_path, text, told):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=told):
+        read_config(path)
+
+
+def test_configuration_must_be_text(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        read_config(path)
