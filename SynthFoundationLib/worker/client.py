@@ -9,12 +9,14 @@ Arrays are numpy arrays on this side, anywhere in parameters and results; they t
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,6 @@ from .folder import OwnFolder
 from .process import WorkerProcess
 
 Event = dict[str, Any]
-_STOPPED = {"event": "error", "kind": "cancelled", "message": "stopped", "detail": ""}
 _PUMP = 0.02  # seconds between two calls of the function that `call` pumps
 
 
@@ -38,6 +39,16 @@ class WorkerError(SynthFoundationError):
         self.kind: str = event["kind"]
         self.detail: str = event.get("detail", "")
         self.missing: dict[str, str] = event.get("missing", {})
+
+
+@dataclass(eq=False)
+class _Open:
+    """A request that is not answered yet; `key` is that of the volume that it sends."""
+
+    process: WorkerProcess
+    on_event: Callable[[Event], None]
+    key: str | None
+    given_up: bool = False
 
 
 class WorkerClient:
@@ -68,13 +79,11 @@ class WorkerClient:
         self._python, self._parent, self._environment = Path(python), exchange, dict(environment or {})
         self._folder: OwnFolder | None = None
         self._process: WorkerProcess | None = None
+        self._ended: list[WorkerProcess] = []
         self._events: queue.SimpleQueue[tuple[WorkerProcess, Event]] = queue.SimpleQueue()
         self._ids = itertools.count(1)
-        self._open: dict[int, Callable[[Event], None]] = {}
-        self._methods: dict[int, str] = {}
-        self._putting: dict[int, str] = {}
+        self._open: dict[int, _Open] = {}
         self._held: set[str] = set()
-        self._given_up: set[int] = set()
 
     @property
     def alive(self) -> bool:
@@ -82,16 +91,19 @@ class WorkerClient:
         return self._process is not None and self._process.alive
 
     @property
-    def exchange(self) -> Path:
-        """The folder in which arrays and pictures travel, while there is a worker."""
-        self.start()
-        assert self._process is not None
-        return self._process.exchange.folder
-
-    @property
     def busy(self) -> bool:
         """Whether a request is not answered yet."""
         return bool(self._open)
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the worker, once it has said that it is ready."""
+        return self.hello.get("pid")
+
+    @property
+    def exchange(self) -> Path | None:
+        """The folder in which arrays and pictures travel, while there is a worker."""
+        return self._process.exchange.folder if self._process is not None else None
 
     def holds(self, key: str) -> bool:
         """Whether the worker that lives now was sent a volume of this key, and did not refuse or drop it."""
@@ -101,14 +113,24 @@ class WorkerClient:
         """Start the worker if there is none; it loads what it needs while the user is still choosing.
 
         Raises:
-            OSError: the interpreter cannot be started, or no exchange folder be made.
+            WorkerError: the interpreter cannot be started, or no exchange folder be made.
         """
         if self.alive:
             return
-        self._bury()
-        self._folder = self._folder or OwnFolder(self._parent)
+        if self._process is not None:
+            self._ended.append(self._process)  # its end is still to be handed out
         self._held.clear()
-        self._process = WorkerProcess(self._python, self._folder.fresh(), self._environment, self._events.put)
+        self.hello = {}
+        try:
+            if self._folder is None:
+                self._folder = OwnFolder(self._parent)
+                atexit.register(self.close)
+            folder = self._folder.fresh()
+            self._process = WorkerProcess(self._python, folder, self._environment, self._events.put)
+        except OSError as error:
+            self._process = None
+            message = f"the process that computes cannot be started: {error.strerror or 'no access'}"
+            raise WorkerError({"kind": "internal", "message": message, "detail": str(error)}) from error
         self.generation += 1
 
     def request(
@@ -120,43 +142,45 @@ class WorkerClient:
         """Send a request; `on_event` gets each of its events from `poll`, the last being result or error.
 
         A picture named in a progress event is deleted when `on_event` returns.
+
+        Raises:
+            WorkerError: no worker can be started, or the arrays not be written to the disk.
         """
         self.start()
         assert self._process is not None
-        id = next(self._ids)
-        self._open[id] = on_event or (lambda event: None)
-        self._methods[id] = method
         params = dict(params or {})
-        if method == "put_volume":
-            self._putting[id] = params["key"]
-            self._held.add(params["key"])
-        elif method == "drop_volume":
-            self._held.discard(params.get("key", ""))
-        exchange = self._process.exchange
         try:
-            self._process.send({"id": id, "method": method, "params": _written(params, exchange)})
-        except BaseException:
-            self._forget(id)
-            raise
+            written = _written(params, self._process.exchange)
+        except OSError as error:
+            message = (
+                f"cannot write to the temporary folder: {error.strerror or 'no access'}; make room there"
+            )
+            raise WorkerError({"kind": "memory", "message": message, "detail": str(error)}) from error
+        id, key = next(self._ids), params.get("key")
+        self._open[id] = _Open(
+            self._process, on_event or (lambda event: None), key if method == "put_volume" else None
+        )
+        if method == "put_volume":
+            self._held.add(str(key))
+        elif method == "drop_volume":
+            self._held.discard(str(key))
+        self._process.send({"id": id, "method": method, "params": written})
         return id
 
     def poll(self) -> None:
         """Hand out the events that have come, in this thread; call it from a timer, some times a second."""
-        while True:
-            try:
-                process, event = self._events.get_nowait()
-            except queue.Empty:
-                return
-            self._hand_out(process, event)
+        with suppress(queue.Empty):
+            while True:
+                self._hand_out(*self._events.get_nowait())
 
     def cancel(self, id: int, patience: float = 1.0) -> None:
         """Stop a request. A worker that has not stopped it after `patience` seconds is killed."""
-        if id not in self._open or self._process is None or id in self._given_up:
+        request = self._open.get(id)
+        if request is None or request.given_up:
             return
-        self._given_up.add(id)
-        process = self._process
-        process.send({"method": "cancel", "params": {"id": id}})
-        timer = threading.Timer(patience, lambda: process.kill() if id in self._open_at(process) else None)
+        request.given_up = True
+        request.process.send({"method": "cancel", "params": {"id": id}})
+        timer = threading.Timer(patience, lambda: request.process.kill() if id in self._open else None)
         timer.daemon = True
         timer.start()
 
@@ -192,7 +216,8 @@ class WorkerClient:
         deadline = None if timeout is None else time.monotonic() + timeout
         try:
             while not last:
-                self._wait(_PUMP)
+                with suppress(queue.Empty):
+                    self._hand_out(*self._events.get(timeout=_PUMP))
                 if pump is not None:
                     pump()
                 if deadline is not None and time.monotonic() > deadline:
@@ -206,14 +231,18 @@ class WorkerClient:
 
     def close(self, patience: float = 2.0) -> None:
         """End the worker and delete the exchange folder; requests that are open end as cancelled."""
-        if self._process is not None:
-            self._process.end(patience)
+        processes = [*self._ended, *([self._process] if self._process is not None else [])]
+        if self.alive:
+            processes[-1].end(patience)
+        self._process, self._ended = None, []
+        for process in processes:
+            process.bury()
         for id in list(self._open):
-            self._finish(id, dict(_STOPPED))
-        self._bury()
+            self._finish(id, _failed("cancelled", "stopped"))
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
+        atexit.unregister(self.close)
 
     def __enter__(self) -> WorkerClient:
         """The client; the worker starts with the first request."""
@@ -223,68 +252,56 @@ class WorkerClient:
         """Close it."""
         self.close()
 
-    def _wait(self, seconds: float) -> None:
-        """Hand out events, waiting for the first one."""
-        with suppress(queue.Empty):
-            self._hand_out(*self._events.get(timeout=seconds))
-        self.poll()
-
     def _hand_out(self, process: WorkerProcess, event: Event) -> None:
-        if process is not self._process:  # of a worker that was buried before its last words were read
-            return
         if event["event"] == "ready":
-            self.hello = event
+            if process is self._process:
+                self.hello = event
         elif event["event"] == "ended":
-            self._worker_ended(event["message"], event["detail"])
+            self._worker_ended(process, event)
         elif event["event"] == "progress":
-            if (on_event := self._open.get(event["id"])) is not None and event["id"] not in self._given_up:
-                on_event(event)
+            request = self._open.get(event["id"])
+            if request is not None and not request.given_up:
+                request.on_event(event)
             if event["picture"]:
                 process.exchange.discard([Path(event["picture"]).name])
         else:
             self._finish(event["id"], event)
 
     def _finish(self, id: int | None, event: Event) -> None:
-        on_event = self._open.get(id) if id is not None else None
-        if id is None or on_event is None:
+        request = self._open.pop(id, None) if id is not None else None
+        if request is None:
             return
-        failed = event["event"] == "error"
-        if failed and id in self._putting:
-            self._held.discard(self._putting[id])
-        if failed and "volume" in event.get("missing", {}):
-            self._held.discard(event["missing"]["volume"])
-        self._forget(id)
-        on_event(event)
+        if event["event"] == "error" and request.process is self._process:
+            self._held.discard(str(request.key))
+            self._held.discard(event.get("missing", {}).get("volume", ""))
+        request.on_event({"id": id, **event})
 
-    def _forget(self, id: int) -> None:
-        self._open.pop(id, None)
-        self._methods.pop(id, None)
-        self._putting.pop(id, None)
-        self._given_up.discard(id)
-
-    def _open_at(self, process: WorkerProcess) -> set[int]:
-        """The requests that a worker has still to answer."""
-        return set(self._open) if process is self._process else set()
-
-    def _worker_ended(self, message: str, detail: str) -> None:
-        expected = bool(self._given_up)
-        self._bury()
-        died = {"event": "error", "kind": "died", "message": message, "detail": detail}
-        for id in list(self._open):
-            self._finish(id, {"id": id, **(_STOPPED if id in self._given_up else died)})
-        if not expected and self.died is not None:
-            self.died(message)
-
-    def _bury(self) -> None:
-        """Forget a worker that has ended, and delete what it left."""
-        if self._process is not None:
-            self._process.bury()
+    def _worker_ended(self, process: WorkerProcess, event: Event) -> None:
+        """Answer what it has left open, delete what it has left behind, and tell who wants to know."""
+        if process is self._process:
             self._process = None
-        self._held.clear()
+            self._held.clear()
+        elif process in self._ended:
+            self._ended.remove(process)
+        else:  # buried by `close`
+            return
+        process.bury()
+        left = {id: request for id, request in self._open.items() if request.process is process}
+        for id, request in left.items():
+            stopped = _failed("cancelled", "stopped")
+            self._finish(
+                id, stopped if request.given_up else _failed("died", event["message"], event["detail"])
+            )
+        if self.died is not None and not any(request.given_up for request in left.values()):
+            self.died(event["message"])
+
+
+def _failed(kind: str, message: str, detail: str = "") -> Event:
+    return {"event": "error", "kind": kind, "message": message, "detail": detail}
 
 
 def _written(value: Any, exchange: Exchange) -> Any:
-    """Parameters with each array written to a file."""
+    """Parameters with each array of three axes or more written to a file."""
     if isinstance(value, np.ndarray) and value.ndim >= 3:
         return exchange.write(value)
     if isinstance(value, Mapping):

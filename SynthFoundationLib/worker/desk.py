@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..cli.devices import chosen
+from ..devices import chosen
 from ..errors import InputError
 from ..features.extract import Backend, FeatureVolume, extract_features
 from ..features.registry import Registry
@@ -83,14 +83,10 @@ class Desk:
         return self._networks.get(key)
 
     def features(self, key: str, backend: Backend, weights: Weights | None, device: str) -> FeatureVolume:
-        """Features of a scan, on its finest voxels that are not too many."""
+        """Features of a scan that is kept, computed once."""
         name = f"{backend}/{weights.sha256 if weights else None}/{key}"
         if name not in self._features:
-            image = self.volumes.get(key)
-            least = (math.prod(image.grid.extent) / _FEATURE_VOXELS) ** (1 / 3)
-            spacing = max(min(image.grid.spacing), least)
-            found = extract_features(image, backend, weights, spacing, chosen(device), contrasts="average")
-            found = FeatureVolume(found.data.cpu(), found.grid, found.parts, found.weights)
+            found = extracted(self.volumes.get(key), backend, weights, device)
             self._features.put(name, found, found.data.nbytes)
         return self._features.get(name)
 
@@ -106,6 +102,14 @@ class Desk:
         names = ("volumes", "registrations", "segmentations")
         kept = {name: one.keys for name, one in zip(names, held, strict=True)}
         return kept | {"volume_bytes": self.volumes.total, "feature_bytes": self._features.total}
+
+
+def extracted(image: Image, backend: Backend, weights: Weights | None, device: str) -> FeatureVolume:
+    """Features of a scan on its finest voxels, or on larger ones where those would be too many."""
+    least = (math.prod(image.grid.extent) / _FEATURE_VOXELS) ** (1 / 3)
+    spacing = max(min(image.grid.spacing), least)
+    found = extract_features(image, backend, weights, spacing, chosen(device), contrasts="average")
+    return FeatureVolume(found.data.cpu(), found.grid, found.parts, found.weights)
 
 
 def release() -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .. import __version__
-from ..cli.devices import available
 from ..demo import make_small_pair
+from ..devices import available
 from ..errors import Cancelled, WeightsError
 from ..features.extract import extract_features
 from ..features.registry import Registry

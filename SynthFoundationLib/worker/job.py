@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from .channel import Channel
 from .exchange import Exchange
 from .params import Params
 from .protocol import Request, files_in
+
+if TYPE_CHECKING:
+    from ..geometry import Grid
 
 # Seconds between two progress events of one stage.
 _PACE = 0.1
@@ -68,6 +71,10 @@ class Job:
         self._written.append(reference["file"])
         return reference
 
+    def send_volume(self, array: np.ndarray, grid: Grid) -> dict[str, Any]:
+        """Write an array for the result; it and its grid."""
+        return {"array": self.send_array(array), "grid": plain_grid(grid)}
+
     def end(self, event: dict[str, Any]) -> None:
         """Send the last event, and leave no file that nobody will fetch."""
         self._exchange.discard(files_in(self.request.params))
@@ -78,3 +85,8 @@ class Job:
     def _tell(self, picture: str | None) -> None:
         event = {"event": "progress", "stage": self._stage, "fraction": self._fraction, "picture": picture}
         self._channel.send({"id": self.request.id, **event})
+
+
+def plain_grid(grid: Grid) -> dict[str, Any]:
+    """A grid as it stands in messages."""
+    return {name: getattr(grid, name) for name in ("size", "spacing", "origin", "direction")}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from . import health, registering, segmenting, viewing
+from . import health, registering, samples, segmenting, viewing
 from .desk import Desk
 from .interruptible import Interruptible
 from .server import Method
@@ -52,8 +52,9 @@ TABLE: dict[str, tuple[_ANSWER, tuple[str, ...]]] = {
     ),
     "segment_undo": (segmenting.undo, ("session", "full")),
     "segment_close": (segmenting.close, ("session",)),
-    "segment_transfer": (segmenting.transfer, ("session", "target")),
+    "segment_transfer": (segmenting.transfer, ("session", "target", "contrast")),
     "feature_picture": (viewing.feature_picture, ("volume", *_NETWORK)),
+    "sample_pair": (samples.sample_pair, ("small", "seed")),
     "doctor": (health.doctor, ("self_test",)),
     "clear_cache": (health.clear_cache, ()),
 }

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from ..cli.devices import chosen
+from ..devices import chosen
 from ..errors import InputError
+from ..features.extract import FeatureVolume
+from ..features.weights import Weights
 from ..images import Image, LabelMap
-from ..registration import register
 from ..segmentation import FewShotSession, Result, segment_from_support
-from .desk import DEVICES, release
+from ..segmentation.support import CONTRASTS
+from .desk import DEVICES, extracted, release
+from .job import plain_grid
 
 if TYPE_CHECKING:
     from .desk import Desk
@@ -29,7 +34,7 @@ class Segmenting:
     """An open session and what the client has of it: labels and confidence, 0…255."""
 
     session: FewShotSession
-    volume: str
+    learned: Callable[[Image], Image] | None
     labels: np.ndarray = field(init=False)
     confidence: np.ndarray = field(init=False)
 
@@ -48,11 +53,11 @@ def open_session(job: Job, desk: Desk) -> dict[str, Any]:
     device = params.choice("device", DEVICES, "auto")
     chosen(device)
     weights = None if backend == "none" else desk.network(job, backend)
-    extra = None
+    extra = learned = None
     if weights is not None:  # self-similarity is part of every session; only a network adds to it
-        found = desk.features(volume, "learned", weights, device)
-        extra = Image(found.data, found.grid)
-    desk.segmentations.put(name, Segmenting(FewShotSession(image, extra), volume))
+        extra = _image(desk.features(volume, "learned", weights, device))
+        learned = partial(_learned, weights, device)
+    desk.segmentations.put(name, Segmenting(FewShotSession(image, extra), learned))
     return {}
 
 
@@ -82,7 +87,8 @@ def undo(job: Job, desk: Desk) -> dict[str, Any]:
 def close(job: Job, desk: Desk) -> dict[str, Any]:
     """Forget a session."""
     closed = desk.segmentations.drop(job.params.text("session"))
-    release()
+    if closed:
+        release()
     return {"closed": closed}
 
 
@@ -91,20 +97,28 @@ def transfer(job: Job, desk: Desk) -> dict[str, Any]:
     start = time.perf_counter()
     open_ = desk.segmentations.get(job.params.text("session"))
     target = desk.volumes.get(job.params.text("target"))
+    contrast: Any = job.params.choice("contrast", CONTRASTS, "auto")
     if not open_.labels.any():
         raise InputError("segment_transfer: the session has no labels yet; update it first")
     image = open_.session.image
     labels = LabelMap(torch.from_numpy(open_.labels.astype(np.int32)), image.grid)
-    found = register(target, image, progress=lambda stage, share: job.progress(stage, 0.7 * share))
-    job.progress("labels", 0.7)
-    result = segment_from_support(target, [image], [labels], [found.transform])
-    fields = ("size", "spacing", "origin", "direction")
+    result = segment_from_support(
+        target, [image], [labels], contrast=contrast, features=open_.learned, progress=job.progress
+    )
     return {
         "labels": job.send_array(_small(result.labels.data.numpy())),
         "confidence": job.send_array(_bytes(result)),
-        "grid": {name: getattr(target.grid, name) for name in fields},
+        "grid": plain_grid(target.grid),
         "seconds": round(time.perf_counter() - start, 3),
     }
+
+
+def _learned(weights: Weights, device: str, image: Image) -> Image:
+    return _image(extracted(image, "learned", weights, device))
+
+
+def _image(features: FeatureVolume) -> Image:
+    return Image(features.data, features.grid)
 
 
 def _seeds(job: Job, open_: Segmenting) -> np.ndarray:

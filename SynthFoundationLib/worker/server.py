@@ -18,6 +18,7 @@ from .job import Job
 from .protocol import LONGEST_LINE, PROTOCOL, BadRequest, Request, read_request
 
 Method = Callable[[Job], "dict[str, Any]"]
+_NOTHING = {"volumes": [], "registrations": [], "segmentations": [], "volume_bytes": 0, "feature_bytes": 0}
 # Seconds between two looks at whether the parent still lives.
 _WATCH = 1.0
 
@@ -136,7 +137,7 @@ class Server:
         with self._lock:
             waiting = [id for id, job in self._open.items() if job is not running]
         at_work = None if running is None else {"id": running.request.id, "method": running.request.method}
-        held = self._state() if self._state else {}
+        held = self._state() if self._state else _NOTHING
         return {"loaded": self._state is not None, "running": at_work, "waiting": waiting, **held}
 
     def _watch(self) -> None:

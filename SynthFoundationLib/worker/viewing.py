@@ -23,9 +23,4 @@ def feature_picture(job: Job, desk: Desk) -> dict[str, Any]:
     weights = desk.network(job, backend)
     found = desk.features(key, backend, weights, params.choice("device", DEVICES, "auto"))
     colours = features_to_rgb([found.data])[0].mul_(255).round_().byte().movedim(0, -1)
-    fields = ("size", "spacing", "origin", "direction")
-    return {
-        "array": job.send_array(np.ascontiguousarray(colours.numpy())),
-        "grid": {name: getattr(found.grid, name) for name in fields},
-        "parts": found.parts,
-    }
+    return job.send_volume(np.ascontiguousarray(colours.numpy()), found.grid) | {"parts": found.parts}

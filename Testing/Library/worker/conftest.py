@@ -1,5 +1,6 @@
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ def new_client(tmp_path):
     yield make
     for client in made:
         client.close()
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []  # nothing is left
 
 
 @pytest.fixture(scope="session")
@@ -70,3 +71,12 @@ def put_pair(client, pair):
 def left(client):
     """Files that lie in the exchange folder."""
     return [path for path in client.exchange.iterdir() if path.is_file()]
+
+
+def gone(pid):
+    """Whether a process has ended; one that nobody has asked for its exit code yet counts."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return state == "Z"
