@@ -16,6 +16,7 @@ from .transforms import Affine, Composite, DisplacementField, Transform
 
 TRANSFORM_FILES = (".h5", ".tfm", ".txt", ".mat", ".xfm")
 _BSPLINE_SAMPLING_MM = 2.0
+_FARTHEST_MM = 1e6
 
 
 def to_sitk(transform: Transform) -> sitk.Transform:
@@ -83,8 +84,10 @@ def from_field_image(image: sitk.Image) -> DisplacementField:
             f"{image.GetDimension()} and {image.GetNumberOfComponentsPerPixel()}"
         )
     array = np.moveaxis(sitk.GetArrayFromImage(image), -1, 0)
-    if not np.isfinite(array).all():
-        raise InputError("the displacement field holds values that are not finite; it cannot be used")
+    if not (np.abs(array) < _FARTHEST_MM).all():
+        raise InputError(
+            "the displacement field holds values that are not finite or no distances in mm; it cannot be used"
+        )
     return DisplacementField(
         torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)), Grid.from_sitk(image)
     )
@@ -108,7 +111,7 @@ def read_transform(path: str | Path) -> Transform:
             return _read(path)
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes what it cannot read
         raise memory_shortage(error) or InputError(
             f"{path.name} is not a transform that ITK can read; allowed are .h5, .tfm, .txt, .mat, .xfm "
             "and displacement field images"

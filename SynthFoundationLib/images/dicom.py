@@ -46,7 +46,7 @@ def read_dicom_folder(folder: Path) -> sitk.Image:
     try:
         with quiet():
             return reader.Execute()
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes what it cannot read
         raise memory_shortage(error) or InputError(
             f"the DICOM series in {folder.name} cannot be read: "
             "a file is damaged or slices differ in size; export it again"

@@ -30,6 +30,9 @@ _META_END = re.compile(
     rb"^ElementDataFile[ \t]*=[ \t]*(LOCAL[ \t]*\r?\n|(?!LOCAL)[^\n]+(\n|\Z))", re.MULTILINE
 )
 _META_COMPRESSED = re.compile(rb"^CompressedData\s*=\s*True", re.MULTILINE | re.IGNORECASE)
+# Numbers that make ITK read beyond its memory where they are not small and positive.
+_META_COUNT = re.compile(rb"^(?:NDims|ElementNumberOfChannels)[ \t]*=[ \t]*([^\r\n]*)", re.MULTILINE | re.I)
+_SMALL_NUMBER = re.compile(rb"\s*0*[1-9]\d{0,3}\s*")
 _NRRD_COMPRESSED = re.compile(rb"^encoding:\s*(gzip|gz)\s*$", re.MULTILINE)
 _NRRD_END = re.compile(rb"\r?\n\r?\n|\Z")
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
@@ -155,6 +158,8 @@ def _check_text_format(path: Path, end: re.Pattern[bytes], compressed: re.Patter
     head = _head(path)
     header = end.search(head)
     if not header:
+        raise _damaged(path)
+    if not all(_SMALL_NUMBER.fullmatch(count) for count in _META_COUNT.findall(head[: header.end()])):
         raise _damaged(path)
     lines = head[: header.end()].splitlines()
     if any(len(line) > _LONGEST_LINE or _NO_TEXT.search(line) for line in lines):

@@ -52,7 +52,7 @@ def read_volume(path: str | Path, *, components: bool = False) -> sitk.Image:
             image = reader.Execute()
     except OSError as error:
         raise InputError(f"{path.name} cannot be opened: {error.strerror}") from error
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the latter where ITK quotes what it cannot read
         raise memory_shortage(error) or InputError(_explain(path, str(error))) from error
     check_volume(image, path.name, components=components)
     return image

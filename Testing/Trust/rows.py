@@ -338,7 +338,7 @@ SECTIONS: dict[str, list[Row]] = {
         _apply(
             "a field with NaN",
             "-t nanfield.nrrd -r other.nii.gz -o moved.nii.gz",
-            "nanfield.nrrd: the displacement field holds values that are not finite; it cannot be used",
+            "nanfield.nrrd: the displacement field holds values that are not finite or no distances in mm; it cannot be used",
         ),
         _apply(
             "the inverse of a singular matrix",
