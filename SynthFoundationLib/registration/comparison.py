@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import get_args
 
 import torch
 
+from ..errors import InputError
 from ..features.extract import Backend, compute_features
 from ..features.mind import MindConfig
 from ..features.registry import Registry
@@ -23,31 +25,62 @@ class Descriptor:
     """Features (C, D, H, W) on the grid of an image that is in [0, 1]; the network is loaded once."""
 
     def __init__(self, backend: Backend, weights: str | Path | Weights | None) -> None:
-        """Take the backend and weights as `compute_features` does."""
+        """Take the backend and weights as `compute_features` does.
+
+        Raises:
+            InputError: there is no such backend.
+            WeightsError: the weights cannot be used.
+        """
+        if backend not in get_args(Backend):
+            raise InputError(f"features is {backend!r}; allowed are {', '.join(get_args(Backend))}")
         if backend == "auto":
             backend = "mind" if weights is None and Registry.read().default is None else "learned+mind"
         self.backend: Backend = backend
         if "learned" in backend and not isinstance(weights, Weights):
             weights = load_weights(weights)
         self.weights = weights if isinstance(weights, Weights) else None
-        self.parts: list[list[Any]] = []
+        self.parts: list[tuple[str, int]] = []
 
-    def __call__(self, image: Image) -> torch.Tensor:
-        """Features for placing structures exactly."""
-        return self._features(image, FINE_MIND)
+    def __call__(self, image: Image, beat: Callable[[], None] | None = None) -> torch.Tensor:
+        """Features for placing structures exactly; `beat` is called while a network runs."""
+        found = []
+        if self.weights is not None:
+            found.append(self._learned(image, beat))
+        if "mind" in self.backend:
+            found.append(compute_features(image, "mind", mind=FINE_MIND).data)
+        names = self.backend.split("+")
+        self.parts = [(name, len(part)) for name, part in zip(names, found, strict=True)]
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     def coarse(self, image: Image) -> torch.Tensor:
         """Features for finding the pose on voxels of a centimetre."""
         return compute_features(image, "mind", mind=COARSE_MIND).data
+
+    def balanced(self, features: torch.Tensor, mind: float) -> torch.Tensor:
+        """Features in which MIND counts `mind` times beside learned ones; 0 leaves it out.
+
+        Learned features know a structure from afar, MIND places its edges: each stage takes what it needs.
+        """
+        if len(self.parts) < 2 or mind == 1:
+            return features
+        learned, edges = features.split([channels for _, channels in self.parts])
+        return learned if mind == 0 else torch.cat((learned, edges * mind**0.5))
 
     @property
     def identity(self) -> dict[str, str] | None:
         """Id and checksum of the weights."""
         return {"id": self.weights.id, "sha256": self.weights.sha256} if self.weights else None
 
-    def _features(self, image: Image, mind: MindConfig) -> torch.Tensor:
-        volume = compute_features(image, self.backend, self.weights, mind=mind)
-        self.parts = [list(part) for part in volume.parts]
-        if volume.grid.size == image.grid.size:
+    def _learned(self, image: Image, beat: Callable[[], None] | None) -> torch.Tensor:
+        """The network's features; one with a half-resolution stem is shown voxels of half the size."""
+        assert self.weights is not None
+        stem = self.weights.network.config.stem
+        if stem > 1:
+            finer = image.grid.with_spacing([spacing / stem for spacing in image.grid.spacing])
+            image, grid = Image(resample(image.data, image.grid, finer, fill=None), finer), image.grid
+        else:
+            grid = image.grid
+        volume = compute_features(image, "learned", self.weights, beat=beat)
+        if volume.grid.size == grid.size:
             return volume.data
-        return resample(volume.data, volume.grid, image.grid, fill=None)
+        return resample(volume.data, volume.grid, grid, fill=None)

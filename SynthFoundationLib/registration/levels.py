@@ -52,11 +52,11 @@ def compared(
     beat(0.1)
     image = fixed.on(grid)
     beat(0.2)
-    fixed_features = descriptor(image)
+    fixed_features = descriptor(image, lambda: beat(0.3))
     beat(0.5)
     image = moving.on(grid, linear)
     beat(0.7)
-    return Features(fixed_features, descriptor(image), grid)
+    return Features(fixed_features, descriptor(image, lambda: beat(0.8)), grid)
 
 
 def finest(features: Features, fixed: Scan, moving: Scan, linear: Transform, air_weight: float) -> Level:
@@ -68,16 +68,16 @@ def finest(features: Features, fixed: Scan, moving: Scan, linear: Transform, air
     return Level(features.fixed, features.moving, weight, grid)
 
 
-def coarser(level: Level, factor: int) -> Level:
-    """The same on voxels of `factor`³."""
-    fixed, moving, weight = (pooled(x, factor) for x in (level.fixed, level.moving, level.weight))
-    return Level(fixed, moving, weight, level.grid.coarsened(factor))
+def coarser(level: Level, factor: int, descriptor: Descriptor, mind: float) -> Level:
+    """The same on voxels of `factor`³, MIND counting `mind` times beside learned features."""
+    fixed, moving = (pooled(descriptor.balanced(x, mind), factor) for x in (level.fixed, level.moving))
+    return Level(fixed, moving, pooled(level.weight, factor), level.grid.coarsened(factor))
 
 
-def searched(level: Level, options: DiscreteSettings, beat: Beat) -> Velocity:
+def searched(level: Level, options: DiscreteSettings, descriptor: Descriptor, beat: Beat) -> Velocity:
     """The velocity that the global search starts the refinement with."""
     factor = max(options.coarsening, round((level.grid.voxels / options.voxels) ** (1 / 3)))
-    coarse = coarser(level, factor)
+    coarse = coarser(level, factor, descriptor, options.mind)
     if options.reach == 0:
         return Velocity(coarse.fixed.new_zeros(3, *coarse.grid.shape), coarse.grid)
     displacement = displacement_by_search(coarse.fixed, coarse.moving, coarse.weight, options.reach, beat)

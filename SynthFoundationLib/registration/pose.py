@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import torch
 
 from ..geometry import Affine, Composite, Grid, Transform
 from .landmarks import fix_a_pose, rigid_from_landmarks
@@ -14,6 +15,7 @@ from .relaxation import Relaxation
 from .start import find_start
 
 if TYPE_CHECKING:
+    from ..images import Image
     from .comparison import Descriptor
     from .course import Beat
     from .guides import Landmarks
@@ -76,13 +78,17 @@ def refine_pose(
         grid = domain.with_spacing(spacing)
         near_fixed, near_moving = (scan.at_spacing(spacing).continued() for scan in (fixed, moving))
         relaxation = Relaxation(grid.size)
-        reference, weight = descriptor(near_fixed.on(grid)), near_fixed.weight_on(grid)
+
+        def features(image: Image) -> torch.Tensor:
+            return descriptor.balanced(descriptor(image), options.mind)
+
+        reference, weight = features(near_fixed.on(grid)), near_fixed.weight_on(grid)
         for done in range(options.rounds):
             beat((level + done / options.rounds) / len(options.voxels))
             through = pose.transform
             step = register_linear(
                 reference,
-                descriptor(near_moving.on(grid, through)),
+                features(near_moving.on(grid, through)),
                 weight * near_moving.weight_on(grid, through),
                 kind,
                 options.iterations,

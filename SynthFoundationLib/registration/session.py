@@ -202,7 +202,7 @@ class RegistrationSession:
             level = finest(self._features, fixed, moving, linear, options.air_weight)
         if self._searched is None:
             with course.stage("discrete") as beat:
-                self._searched = searched(level, self.settings.discrete, beat)
+                self._searched = searched(level, self.settings.discrete, self._descriptor, beat)
             course.state("discrete", partial(_forward, self._searched, pose))
         velocity = self._settled or self._searched
         smoothness = Smoothness(guides.stiffness * options.bending, guides.stiffness * options.stretching)
@@ -213,7 +213,7 @@ class RegistrationSession:
             with course.stage(f"deformable {n + 1}") as beat:
                 velocity = refine_velocity(
                     velocity,
-                    coarser(level, factor),
+                    coarser(level, factor, self._descriptor, options.mind[n]),
                     control,
                     iterations[n],
                     options.solver_iterations,

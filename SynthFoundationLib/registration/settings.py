@@ -31,7 +31,7 @@ class StartSettings:
     tilted: int = 3
     kept: int = 8
     kept_upright: int = 3
-    decisive: float = 1.25
+    decisive: float = 1.4
     header_trust: float = 0.12
     rigid_rounds: int = 2
     affine_rounds: int = 2
@@ -48,9 +48,11 @@ class LinearSettings:
         rounds: features are taken anew so many times at most, until nothing moves by `tolerance` voxels.
         iterations, stiffness: as in `StartSettings`.
         landmark_weight: pull of a pair of landmarks, in units of the curvature of the whole data term.
+        mind: how much MIND counts beside learned features; 0 leaves it out where there are any.
     """
 
     voxels: tuple[int, ...] = (48,)
+    mind: float = 0.0
     rounds: int = 8
     tolerance: float = 0.1
     iterations: int = 4
@@ -66,11 +68,13 @@ class DiscreteSettings:
         voxels: about how many voxels its grid has at most.
         coarsening: of its grid against the finest data grid, at least.
         reach: displacements of up to so many voxels are tried along each axis; 0 leaves the stage out.
+        mind: as in `LinearSettings`.
     """
 
     voxels: int = 8_000
     coarsening: int = 4
     reach: int = 3
+    mind: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class DeformableSettings:
         iterations: Gauss–Newton steps per level.
         update_iterations: the same when a result is brought up to date; 0 leaves a level out.
         solver_iterations: conjugate gradient steps in each of these.
+        mind: as in `LinearSettings`, per level.
         bending, stretching: smoothness, in units of the mean data curvature.
         slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
         margin_mm: how much air around the patient takes part.
@@ -96,6 +101,7 @@ class DeformableSettings:
     iterations: tuple[int, ...] = (6, 5, 3)
     update_iterations: tuple[int, ...] = (0, 0, 2)
     solver_iterations: int = 20
+    mind: tuple[float, ...] = (0.0, 1.0, 1.0)
     bending: float = 10.0
     stretching: float = 1.0
     slice_share: float = 0.4
