@@ -70,6 +70,13 @@ def test_slider_keeps_to_its_range(host):
     assert slider.value == seen[-1] == 2.0
 
 
+def test_slider_shows_its_value_when_its_range_changes(host):
+    slider = ctk.ctkSliderWidget()
+    slider.minimum, slider.maximum = -3, 3
+    handle = slider.findChildren(qt.QSlider)[0]
+    assert (slider.value, handle.value) == (0, handle.maximum // 2)
+
+
 def test_an_unexpected_message_box_fails(host):
     import slicer
 

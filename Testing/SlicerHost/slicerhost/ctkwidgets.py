@@ -116,9 +116,12 @@ class ctkSliderWidget(qt.QWidget):
         self._slider.sliderMoved.connect(self._slider_moved)
 
     def _box_changed(self, value: float) -> None:
-        low, high = self._box.minimum, self._box.maximum
-        self._slider.setValue(round(self.STEPS * (value - low) / ((high - low) or 1)))
+        self._move_slider()
         self.valueChanged.emit(value)
+
+    def _move_slider(self) -> None:
+        low, high = self._box.minimum, self._box.maximum
+        self._slider.setValue(round(self.STEPS * (self._box.value - low) / ((high - low) or 1)))
 
     def _slider_moved(self, step: int) -> None:
         low, high = self._box.minimum, self._box.maximum
@@ -126,7 +129,7 @@ class ctkSliderWidget(qt.QWidget):
         self.valueIsChanging.emit(self.value)
 
     def setRange(self, low: float, high: float) -> None:
-        self._box.setRange(low, high)
+        self.minimum, self.maximum = low, high
 
     tracking = stored(bool, True)
     pageStep = stored(float, 10.0)
@@ -134,9 +137,11 @@ class ctkSliderWidget(qt.QWidget):
     spinBoxVisible = stored(bool, True)
 
     def _of_box(name: str, kind: type) -> qt.Property:
-        return qt.Property(
-            kind, lambda self: getattr(self._box, name), lambda self, value: setattr(self._box, name, value)
-        )
+        def put(self: object, value: object) -> None:
+            setattr(self._box, name, value)
+            self._move_slider()
+
+        return qt.Property(kind, lambda self: getattr(self._box, name), put)
 
     value = _of_box("value", float)
     minimum = _of_box("minimum", float)

@@ -1,6 +1,7 @@
 """The host: boots everything once a process, and gives tests the few things that Slicer gives to users."""
 
 import atexit
+import ctypes
 import gc
 import importlib
 import os
@@ -32,6 +33,7 @@ def boot() -> "Host":
 class Host:
     def __init__(self, slicer_python: str | None = None) -> None:
         _no_window_system()
+        _keep_constants()
         import slicer
 
         from slicerhost import pythonqt, uiloader
@@ -160,3 +162,10 @@ def _no_window_system() -> None:
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+
+
+def _keep_constants() -> None:
+    """Before Python 3.12 None, True and False are counted, and PySide6 gives back some that it never took."""
+    if sys.version_info < (3, 12):
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40

@@ -59,6 +59,7 @@ class Scene:
         self.node.AddObserver(self.node.EndCloseEvent, lambda *_: self.fill())
         for event in (self.node.NodeAddedEvent, self.node.EndBatchProcessEvent):
             self.node.AddObserver(event, self._add_items)
+        self.node.AddObserver(self.node.NodeAboutToBeRemovedEvent, self._remove_item)
 
     def _add_data_manager(self) -> None:
         """Without a cache folder the scene cannot read scene bundles (.mrb)."""
@@ -104,6 +105,12 @@ class Scene:
             for node in slicer.util.getNodesByClass(kind):
                 if not node.GetHideFromEditors() and not tree.GetItemByDataNode(node):
                     tree.CreateItem(tree.GetSceneItemID(), node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _remove_item(self, scene: object, event: str, node: object) -> None:
+        tree = None if node.IsA("vtkMRMLSubjectHierarchyNode") else scene.GetSubjectHierarchyNode()
+        if tree is not None and tree.GetItemByDataNode(node):
+            tree.RemoveItem(tree.GetItemByDataNode(node), False, False)
 
     def close(self) -> None:
         """Clear the scene and part the logics from it; in another order the interpreter's end is a crash."""
