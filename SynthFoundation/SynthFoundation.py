@@ -93,7 +93,7 @@ class SynthFoundationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called by Slicer when the module is opened for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
         from SynthFoundationModuleLib.model_panel import ModelPanel
-        from SynthFoundationModuleLib.panel import load_ui
+        from SynthFoundationModuleLib.panel import after, load_ui
         from SynthFoundationModuleLib.process import shared_worker
         from SynthFoundationModuleLib.register_panel import RegisterPanel
         from SynthFoundationModuleLib.segment_panel import SegmentPanel
@@ -109,11 +109,13 @@ class SynthFoundationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.ui.tabs.setTabText(index, title)
         self.ui.tabs.setCurrentIndex(0)
         self.ui.tabs.connect("currentChanged(int)", lambda _index: self._show_current())
+        self._choose_later = after(0, self._choose_volumes)
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.on_scene_closing)
         self.addObserver(scene, scene.EndCloseEvent, self.on_scene_changed)
         self.addObserver(scene, scene.EndImportEvent, self.on_scene_changed)
         self.addObserver(scene, scene.EndRestoreEvent, self.on_scene_changed)
+        self.addObserver(scene, scene.NodeAddedEvent, self.on_node_added)
         self.addObserver(scene, scene.NodeRemovedEvent, self.on_node_removed)
         self.connect_panels()
 
@@ -122,6 +124,7 @@ class SynthFoundationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from SynthFoundationModuleLib.process import close_shared_worker
 
         self.removeObservers()
+        self._choose_later.stop()
         for panel in self.panels:
             panel.release()
         close_shared_worker()
@@ -171,6 +174,18 @@ class SynthFoundationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.parent.isEntered:
             self.connect_panels()
             self._show_current()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def on_node_added(self, caller: Any, event: Any, node: Any) -> None:
+        """A node was made; volumes are chosen once they are loaded."""
+        if self.parent.isEntered and node.IsA("vtkMRMLScalarVolumeNode"):
+            self._choose_later.start()
+
+    def _choose_volumes(self) -> None:
+        if self.parent.isEntered and self.register_panel.parameters is not None:
+            self.register_panel.choose_volumes()
+            if self.ui.tabs.currentIndex == 1:
+                self.segment_panel.choose_nodes()
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def on_node_removed(self, caller: Any, event: Any, node: Any) -> None:

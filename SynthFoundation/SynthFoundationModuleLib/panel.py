@@ -75,6 +75,17 @@ class Panel:
         """Stop what is under way."""
 
 
+def loaded_volumes() -> list[Any]:
+    """The scalar volumes that a user sees, in the order in which they came."""
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        if node.GetClassName() == "vtkMRMLScalarVolumeNode"
+        and not node.GetHideFromEditors()
+        and node.GetImageData() is not None
+    ]
+
+
 def enable(button: Any, reason: str | None, tip: str) -> None:
     """Enable a button, or disable it with the reason as its tool tip."""
     button.enabled = reason is None

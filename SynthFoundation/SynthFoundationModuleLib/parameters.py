@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 import qt
 from slicer import (
+    vtkMRMLLabelMapVolumeNode,
     vtkMRMLLinearTransformNode,
     vtkMRMLMarkupsFiducialNode,
-    vtkMRMLNode,
+    vtkMRMLMarkupsROINode,
     vtkMRMLScalarVolumeNode,
     vtkMRMLSegmentationNode,
     vtkMRMLTransformNode,
@@ -64,6 +65,11 @@ class Device(enum.Enum):
         }[self.value]
 
 
+# Slicer's connectors know `Union`, not `|`.
+_Region = Union[vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+_Labels = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+
+
 @parameterNodeWrapper
 class SynthFoundationParameterNode:
     """All choices that are saved with the scene."""
@@ -74,15 +80,15 @@ class SynthFoundationParameterNode:
     checkerboard: bool = False
     fixedLandmarks: vtkMRMLMarkupsFiducialNode
     movingLandmarks: vtkMRMLMarkupsFiducialNode
-    fixedMask: vtkMRMLNode
-    movingMask: vtkMRMLNode
+    fixedMask: _Region
+    movingMask: _Region
     stiffness: Annotated[float, WithinRange(-3, 3)] = 0
     autoUpdate: bool = True
     transformType: TransformType = TransformType.DEFORMABLE
     preset: Preset = Preset.DEFAULT
     initialTransform: vtkMRMLLinearTransformNode
     makeMoved: bool = False
-    labelsToCarry: vtkMRMLNode
+    labelsToCarry: _Labels
     pointsToCarry: vtkMRMLMarkupsFiducialNode
     makeJacobian: bool = False
     makeConfidence: bool = False

@@ -15,7 +15,7 @@ from .errors import UserError
 from .landmarks import Placer, make_list
 from .machine_widgets import MachineWidgets
 from .outputs import make_outputs
-from .panel import Panel, after, enable, show_text, telling
+from .panel import Panel, after, enable, loaded_volumes, show_text, telling
 from .process import Worker
 from .registration import Inputs, Registered, RegistrationSession, put_in_scene
 from .transforms import remove_result
@@ -55,7 +55,7 @@ class RegisterPanel(Panel):
     def connect(self, parameters: Any) -> None:
         """Bind the widgets to a parameter node."""
         super().connect(parameters)
-        self._choose_volumes()
+        self.choose_volumes()
         self._machine.refresh()
 
     def disconnect(self) -> None:
@@ -324,14 +324,10 @@ class RegisterPanel(Panel):
 
     # -- the scene ----------------------------------------------------------------------------------------
 
-    def _choose_volumes(self) -> None:
+    def choose_volumes(self) -> None:
         """Choose the first two volumes where nothing is chosen yet."""
         chosen = self.parameters
-        volumes = [
-            node
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
-            if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors()
-        ]
+        volumes = loaded_volumes()
         if not chosen.fixed and volumes:
             chosen.fixed = volumes[0]
         others = [node for node in volumes if node is not chosen.fixed]

@@ -14,7 +14,7 @@ from . import dependencies
 from .errors import UserError
 from .few_shot import forget_sessions
 from .few_shot_controls import FewShotControls
-from .panel import Panel, enable, show_text, telling
+from .panel import Panel, enable, loaded_volumes, show_text, telling
 from .process import Worker, WorkerError
 
 _SCANS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
@@ -61,7 +61,7 @@ class SegmentPanel(Panel):
         if self.parameters is None or self._shown:
             return
         self._shown = True
-        self._choose_nodes()
+        self.choose_nodes()
         if self.parameters.volume and not dependencies.missing():
             self._worker.warm_up()
         editor = self.ui.segmentEditor
@@ -121,14 +121,11 @@ class SegmentPanel(Panel):
         if segmentation is not None and editor.sourceVolumeNode() is not volume:
             editor.setSourceVolumeNode(volume)
 
-    def _choose_nodes(self) -> None:
+    def choose_nodes(self) -> None:
         """Choose a volume where none is chosen, and make a segmentation with a segment to paint in."""
         chosen = self.parameters
-        if not chosen.volume:
-            for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode"):
-                if node.GetClassName() == "vtkMRMLScalarVolumeNode" and not node.GetHideFromEditors():
-                    chosen.volume = node
-                    break
+        if not chosen.volume and (volumes := loaded_volumes()):
+            chosen.volume = volumes[0]
         if chosen.volume and not chosen.segmentation:
             name = _("Segmentation of {volume}").format(volume=chosen.volume.GetName())
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)

@@ -219,6 +219,13 @@ def test_buttons_say_why_they_are_disabled(host, module):
     assert ui.restoreButton.toolTip == "There is no result yet."
 
 
+def test_volumes_loaded_while_the_module_is_open_are_chosen(host, module, pair):
+    chosen = module.register_panel.parameters
+    host.wait(lambda: chosen.moving, 5, "the choice")
+    assert [chosen.fixed, chosen.moving] == pair
+    assert module.register_panel.ui.registerButton.enabled
+
+
 @pytest.mark.slow
 def test_leaving_the_module_does_not_lose_the_result(host, panel, pair, module, truth):
     panel.ui.registerButton.click()

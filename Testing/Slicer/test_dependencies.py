@@ -1,0 +1,160 @@
+"""What is installed, how, and what is said when it cannot be."""
+
+import shutil
+import subprocess
+import sys
+import types
+from collections import namedtuple
+
+import pytest
+import slicer
+import slicer.packaging
+from SynthFoundationModuleLib import dependencies
+from SynthFoundationModuleLib.errors import UserError
+from SynthFoundationModuleLib.parameters import MachineSettings
+
+Usage = namedtuple("Usage", "total used free")
+
+
+@pytest.fixture
+def bare(host, monkeypatch):
+    """A Slicer without torch and safetensors, whose user agrees to everything; what happens is recorded."""
+    installed, asked = set(), []
+
+    def pip_ensure(requirements, **options):
+        installed.update(str(one) for one in requirements)
+
+    monkeypatch.setattr(slicer.app, "testing", False)
+    monkeypatch.setattr(dependencies, "_found", [])
+    monkeypatch.setattr(slicer.packaging, "pip_check", lambda one: str(one) in installed)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", pip_ensure)
+    monkeypatch.setattr(
+        slicer.util, "confirmOkCancelDisplay", lambda text, *_, **__: asked.append(text) or True
+    )
+    monkeypatch.setattr(
+        slicer.util, "confirmYesNoDisplay", lambda text, *_, **__: asked.append(text) or False
+    )
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1e12, 0, 1e12))
+    monkeypatch.delitem(sys.modules, "PyTorchUtils", raising=False)
+    return types.SimpleNamespace(installed=installed, asked=asked)
+
+
+def with_pytorch_utils(monkeypatch, bare, install=None):
+    class PyTorchUtilsLogic:
+        def installTorch(self, askConfirmation, torchVersionRequirement):
+            if install:
+                return install()
+            bare.installed.add(f"torch{torchVersionRequirement}")
+            return object()
+
+    module = types.ModuleType("PyTorchUtils")
+    module.PyTorchUtilsLogic = PyTorchUtilsLogic
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+
+
+def raising(error):
+    def install():
+        raise error
+
+    return install
+
+
+def test_after_consent_torch_comes_through_the_extension_and_the_rest_through_slicer(bare, monkeypatch):
+    with_pytorch_utils(monkeypatch, bare)
+    states = []
+    assert dependencies.missing() == ["torch>=2.3", "safetensors>=0.4"]
+    dependencies.ensure(states.append)
+    assert len(bare.asked) == 1
+    assert "No image ever leaves this computer" in bare.asked[0]
+    assert len(states) == 2
+    assert dependencies.missing() == []
+    dependencies.ensure()
+    assert len(bare.asked) == 1
+
+
+def test_who_declines_is_told_that_nothing_was_installed(bare, monkeypatch):
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_, **__: False)
+    with pytest.raises(UserError, match="Nothing was installed"):
+        dependencies.ensure()
+    assert not bare.installed
+
+
+def test_a_full_disk_is_noticed_before_anything_is_asked(bare, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1e12, 1e12, 2.5e9))
+    with pytest.raises(UserError, match=r"only 2\.5 GB free"):
+        dependencies.ensure()
+    assert not bare.asked
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(28, "No space left on device"), "disk is full"),
+        (subprocess.CalledProcessError(1, "pip", "Connection timed out"), "Python console says more"),
+        (RuntimeError("Could not resolve host"), "connection to the internet"),
+        (PermissionError(13, "Permission denied"), "cannot be written to"),
+    ],
+)
+def test_each_failure_says_what_to_do(bare, monkeypatch, error, said):
+    with_pytorch_utils(monkeypatch, bare, raising(error))
+    with pytest.raises(UserError, match=said):
+        dependencies.ensure()
+
+
+def test_without_the_extension_it_is_installed_and_goes_on_after_the_restart(bare, monkeypatch):
+    manager = types.SimpleNamespace(
+        interactive=True,
+        isExtensionInstalled=lambda name: False,
+        installExtensionFromServer=lambda name: True,
+    )
+    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: manager, raising=False)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    with pytest.raises(UserError, match="Restart Slicer"):
+        dependencies.ensure()
+    assert MachineSettings().waiting_for_restart
+    assert dependencies.resume()
+    assert not dependencies.resume()
+
+
+def test_without_a_network_the_extension_is_explained(bare, monkeypatch):
+    manager = types.SimpleNamespace(
+        interactive=True,
+        isExtensionInstalled=lambda name: False,
+        installExtensionFromServer=lambda name: False,
+    )
+    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: manager, raising=False)
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    with pytest.raises(UserError, match="connection to the internet"):
+        dependencies.ensure()
+    assert not MachineSettings().waiting_for_restart
+
+
+def test_macs_with_an_intel_processor_are_told_before_a_download(bare, monkeypatch):
+    with_pytorch_utils(monkeypatch, bare)
+    monkeypatch.setattr(dependencies.sys, "platform", "darwin")
+    monkeypatch.setattr(dependencies.platform, "machine", lambda: "x86_64")
+    with pytest.raises(UserError, match="Intel processor"):
+        dependencies.ensure()
+    assert "torch>=2.3" not in bare.installed
+
+
+@pytest.mark.parametrize(
+    ("torch", "numpy", "clash"),
+    [("2.2.2", "2.4.6", True), ("2.2.2", "1.26.4", False), ("2.7.0+cu128", "2.4.6", False)],
+)
+def test_a_torch_for_another_numpy_is_recognised(monkeypatch, torch, numpy, clash):
+    versions = {"torch": torch, "numpy": numpy}
+    monkeypatch.setattr(dependencies.importlib.metadata, "version", versions.__getitem__)
+    assert bool(dependencies.numpy_clash()) is clash
+
+
+def test_a_panel_shows_the_refusal_and_stays_usable(bare, pair, host, monkeypatch):
+    from pathlib import Path
+
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_, **__: False)
+    host.load(Path(__file__).parents[2] / "SynthFoundation" / "SynthFoundation.py")
+    ui = host.open("SynthFoundation").register_panel.ui
+    ui.registerButton.click()
+    assert "Nothing was installed" in ui.messageLabel.text
+    assert ui.registerButton.enabled
+    assert ui.registerButton.text == "Register"
