@@ -40,6 +40,12 @@ class FewShotControls(Panel):
         return self._session if self._session is not None and self._session.alive else None
 
     @property
+    def _choices(self) -> Any:
+        """The parameter node, unless its scene has been closed: the effect outlives scenes."""
+        known = self.parameters
+        return known if known is not None and known.parameterNode.GetScene() is not None else None
+
+    @property
     def busy(self) -> bool:
         """Whether a request is under way."""
         return self.session is not None and self.session.busy
@@ -131,7 +137,7 @@ class FewShotControls(Panel):
         enable(button, None, _("Go to the slice where corrections help most."))
 
     def _refresh_doubt(self, session: FewShot | None) -> None:
-        wanted = self.parameters is not None and self.parameters.showConfidence
+        wanted = self._choices is not None and self._choices.showConfidence
         if wanted and session is not None and session.confidence is not None:
             if not self._doubt.shown:
                 self._doubt.show(session.volume, session.confidence)
@@ -174,12 +180,12 @@ class FewShotControls(Panel):
             self._observed_content = content, content.AddObserver(event, self._on_stroke)
 
     def _on_stroke(self, *_event: Any) -> None:
-        live = self.parameters is not None and self.parameters.liveUpdate
+        live = self._choices is not None and self._choices.liveUpdate
         if live and self.session is not None and not self.session.writing:
             self._live_later.start()
 
     def _live_update(self) -> None:
-        if self.parameters is None or self.session is None or not self.parameters.liveUpdate:
+        if self._choices is None or self.session is None or not self._choices.liveUpdate:
             return
         if self.busy:
             self._again = True

@@ -18,6 +18,7 @@ def click(host, panel, button):
     return panel.ui.modelMessageLabel.text
 
 
+@pytest.mark.slow
 def test_the_self_test_tells_versions_device_weights_and_what_passed(host, panel):
     ui = panel.ui
     assert "installed" in ui.stateLabel.text

@@ -181,6 +181,7 @@ def test_a_result_goes_back_and_a_second_run_starts_from_the_original_place(host
     assert not panel.ui.restoreButton.enabled
 
 
+@pytest.mark.slow
 def test_outputs_are_made_from_the_result(host, panel, pair, truth):
     ui, chosen = panel.ui, panel.parameters
     registered(host, panel)

@@ -40,6 +40,7 @@ def test_errors_are_raised_in_plain_words(logic, pair):
     assert pair[1].GetParentTransformNode() is None
 
 
+@pytest.mark.slow
 def test_the_module_test_that_slicer_runs_passes(logic):
     import SynthFoundation
 
