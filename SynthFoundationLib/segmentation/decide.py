@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SAMPLES = 200_000
+SAMPLES = 100_000
 CHUNK = 16_384
 LEAST = 0.02  # probability below which a voxel never gets a label
 
@@ -28,12 +28,17 @@ def thresholds(probabilities: Tensor) -> Tensor:
     return result
 
 
-def decided(probabilities: Tensor) -> Tensor:
-    """Labels (N,) of voxels with probabilities (N, n): furthest above its threshold, or background."""
-    limits = thresholds(probabilities)
+def decided(probabilities: Tensor, limits: Tensor | None = None) -> Tensor:
+    """Labels (N,) of voxels with probabilities (N, n): furthest above its threshold (n,), or background."""
+    limits = thresholds(probabilities) if limits is None else limits
     result = torch.empty(len(probabilities), dtype=torch.int64)
     for part, out in zip(probabilities.split(CHUNK), result.split(CHUNK), strict=True):
         ratio = part.float() / limits
         ratio[:, 0] = 1.0
         torch.argmax(ratio, 1, out=out)
     return result
+
+
+def confidences(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Probability (N,) float32 of the labels (N,) given to voxels with probabilities (N, n)."""
+    return probabilities.gather(1, labels[:, None])[:, 0].float()

@@ -8,19 +8,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .filters import smoothed
+from .agreement import UNSURE, agree
 from .head import Head
+from .pulls import Pull, pulls_of
 from .result import Scores
 from .seeds import Seeds
 from .workspace import POSITION, Workspace
 
 TRUST = 0.6  # weight of appearance against shape: voxels are no independent witnesses
-FEATURE_NOISE = 0.15  # of a feature's spread
+UNDONE = 0.5  # how far appearance counts how common labels are: shapes do as well
+FEATURE_NOISE = 0.2  # of a feature's spread
 ALONG, ACROSS = 0.3, 0.05  # how far positions are jittered, of the gap between labelled slices
-HOPELESS = -8.0  # log-odds of every structure below which a voxel is background without being looked at
 CHUNK = 16_384  # voxels at a time: they stay in the cache
-FAR = 8.0  # log-odds of background above which it teaches nothing about borders
-PULL, PULL_MM = 10.0, 4.0  # log-odds that a scribble adds to its surroundings, and how far
+MANY = 0.8  # share of candidates from which on picking them costs more than looking at all voxels
+FAR = 8.0  # log-odds of background above which a voxel is that, and teaches nothing about borders
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,13 +30,15 @@ class Evidence:
 
     Attributes:
         classes: (V,) int16, −1 not labelled.
-        prior: (V, n) float16, log-odds by shape and scribbles.
+        prior: (V, n) float16, log-odds by shape.
+        pulls: what scribbles add to it around them.
         candidates: (N,) bool, which of the voxels inside the body may belong to a structure.
         gap_mm: typical distance between labelled slices per axis, 0 where none is.
     """
 
     classes: Tensor
     prior: Tensor
+    pulls: tuple[Pull, ...]
     candidates: Tensor
     gap_mm: tuple[float, ...]
 
@@ -47,14 +50,19 @@ def collect(workspace: Workspace, seeds: Seeds) -> Evidence:
     planes: dict[int, list[int]] = {}
     for axis, index in seeds.complete:
         planes.setdefault(axis, []).append(frame.index(axis, index))
-    prior = _shapes(workspace, work, planes, len(seeds.values))
-    prior = _pulled(prior, work, planes, frame.spacing).flatten(0, 2)
+    prior = _shapes(workspace, work, planes, len(seeds.values)).flatten(0, 2)
     gaps = [_gap(sorted(planes.get(a, ())), frame.shape[a]) * frame.spacing[a] for a in range(3)]
-    possible = torch.ones(len(workspace.where), dtype=torch.bool)
-    if planes:
-        for where, out in zip(workspace.where.split(CHUNK), possible.split(CHUNK), strict=True):
-            out.copy_(prior[where, 1:].amax(1) > HOPELESS)
-    return Evidence(torch.from_numpy(work.ravel()), prior, possible, tuple(gaps))
+    pulls = pulls_of(work, planes, frame.spacing)
+    candidates = _possible(workspace, prior, pulls) if planes else torch.ones_like(workspace.where) > 0
+    return Evidence(torch.from_numpy(work.ravel()), prior, pulls, candidates, tuple(gaps))
+
+
+def _possible(workspace: Workspace, prior: Tensor, pulls: tuple[Pull, ...]) -> Tensor:
+    """Which of the voxels inside may belong to a structure → (N,) bool; all where nearly all may."""
+    possible = prior[:, 0][workspace.where] < FAR
+    for pull in pulls:
+        possible[torch.isin(workspace.where, pull.where)] = True
+    return possible.fill_(True) if possible.float().mean() > MANY else possible
 
 
 def _gap(indices: list[int], length: int) -> float:
@@ -78,22 +86,6 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
     if total is None:
         return torch.zeros(*work.shape, count, dtype=torch.float16)
     return total.div_(weights).to(torch.float16)
-
-
-def _pulled(prior: Tensor, work: np.ndarray, planes: dict[int, list[int]], spacing: tuple) -> Tensor:
-    """Log-odds with the surroundings of scribbles made likelier to have their label."""
-    loose = work >= 0
-    for axis, indices in planes.items():
-        np.moveaxis(loose, axis, 0)[indices] = False
-    if not loose.any():
-        return prior
-    prior = prior.clone()
-    sigma = tuple(PULL_MM / s for s in spacing)
-    line = 1 / (2 * np.pi * max(sigma) ** 2)  # what smoothing leaves of a line one voxel wide
-    for label in np.unique(work[loose]):
-        near = smoothed(torch.from_numpy(((work == label) & loose).astype(np.float32)), sigma)
-        prior[..., label] += PULL * near / (near + line)
-    return prior
 
 
 def training_set(workspace: Workspace, evidence: Evidence) -> tuple[Tensor, Tensor]:
@@ -125,12 +117,26 @@ def noise(workspace: Workspace, evidence: Evidence, head: Head) -> Tensor:
 
 
 def fused(workspace: Workspace, evidence: Evidence, head: Head) -> Scores:
-    """Probabilities of the candidates."""
-    chosen = evidence.candidates.nonzero().flatten()
-    where = workspace.where[chosen]
-    answer = head.answers()
-    result = torch.empty(len(chosen), len(head.prior), dtype=torch.float16)
-    for rows, places, out in zip(chosen.split(CHUNK), where.split(CHUNK), result.split(CHUNK), strict=True):
-        log_odds = answer(workspace.rows[rows]).mul_(TRUST).add_(evidence.prior[places])
-        out.copy_(log_odds.softmax(1))
-    return Scores(result, where, workspace.frame)
+    """Probabilities of the voxels inside the body."""
+    every = bool(evidence.candidates.all())
+    chosen = torch.arange(len(workspace.where)) if every else evidence.candidates.nonzero().flatten()
+    answer = head.odds(TRUST, UNDONE)
+    result = torch.zeros(len(workspace.where), len(head.prior), dtype=torch.float16)
+    result[:, 0] = 1
+    unsure = torch.empty(len(chosen), dtype=torch.bool)
+    for start in range(0, len(chosen), CHUNK):
+        part = slice(start, start + CHUNK)
+        some = part if every else chosen[part]
+        places = workspace.where[some]
+        log_odds = answer(workspace.rows[some]).add_(evidence.prior[places])
+        for pull in evidence.pulls:
+            pull.add_to(log_odds, places)
+        probabilities = log_odds.softmax(1)
+        result[some] = probabilities.half()
+        unsure[part] = probabilities.amax(1) < UNSURE
+    known = evidence.classes[workspace.where]
+    labelled = (known >= 0).nonzero().flatten()
+    result[labelled] = 0
+    result[labelled, known[labelled].long()] = 1
+    agree(result, chosen[unsure & (known[chosen] < 0)], workspace.neighbours)
+    return Scores(result, workspace.where, workspace.frame)

@@ -54,22 +54,28 @@ class Head:
         """
         counts = torch.bincount(labels, minlength=len(self.prior)).float()
         draws = counts.clamp_min(1).pow(-BALANCE)[labels].cumsum(0, dtype=torch.float64)
-        optimiser = torch.optim.AdamW(self.layers.parameters(), lr=RATE, weight_decay=DECAY)
+        points = torch.rand(steps, BATCH, generator=self.generator, dtype=torch.float64) * draws[-1]
+        chosen = torch.searchsorted(draws, points).clamp_max_(len(labels) - 1)
+        optimiser = torch.optim.AdamW(self.layers.parameters(), lr=RATE, weight_decay=DECAY, foreach=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=max(2, steps))
-        for _ in range(steps):
-            points = torch.rand(BATCH, generator=self.generator, dtype=torch.float64) * draws[-1]
-            chosen = torch.searchsorted(draws, points).clamp_max_(len(labels) - 1)
-            batch = (rows[chosen].float() - self.shift) * self.scale
-            batch = batch + torch.randn(batch.shape, generator=self.generator) * noise
-            loss = F.cross_entropy(self._trained(batch), labels[chosen])
+        for batch, truth in zip(rows[chosen], labels[chosen], strict=True):
+            loss = F.cross_entropy(self._trained(self._disturbed(batch, noise)), truth)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
         self.prior = BALANCE * (counts.clamp_min(0.5) / counts.sum()).log()
 
+    def _disturbed(self, batch: Tensor, noise: Tensor) -> Tensor:
+        """Training rows as they might look in another slice, with some inputs hidden."""
+        batch = torch.addcmul(
+            (batch.float() - self.shift) * self.scale,
+            torch.randn(batch.shape, generator=self.generator),
+            noise,
+        )
+        return batch.mul_(torch.rand(batch.shape, generator=self.generator) >= HIDE_INPUTS)
+
     def _trained(self, batch: Tensor) -> Tensor:
-        batch = batch * (torch.rand(batch.shape, generator=self.generator) >= HIDE_INPUTS)
         for layer in self.layers[:-1]:
             batch = layer(batch).relu()
             kept = torch.rand(batch.shape, generator=self.generator) >= HIDE_UNITS
@@ -79,15 +85,27 @@ class Head:
     @torch.no_grad()
     def answers(self, dtype: torch.dtype = torch.bfloat16) -> Callable[[Tensor], Tensor]:
         """A function from rows (N, F) of `dtype` to log-probabilities (N, labels), the balance undone."""
+        odds = self.odds(1.0, 1.0, dtype)
+        return lambda rows: odds(rows).log_softmax(1)
+
+    @torch.no_grad()
+    def odds(
+        self, trust: float, undone: float, dtype: torch.dtype = torch.bfloat16
+    ) -> Callable[[Tensor], Tensor]:
+        """A function from rows (N, F) to log-odds (N, labels), to which any constant per row may be added.
+
+        They are multiplied by `trust`; `undone` is how far rare labels become as rare again as they are.
+        """
         first, last = self.layers[0], self.layers[-1]
         weights = [first.weight * self.scale, *(layer.weight for layer in self.layers[1:])]
         biases = [first.bias - weights[0] @ self.shift, *(layer.bias for layer in self.layers[1:-1])]
-        biases.append(last.bias + self.prior)
+        biases.append((last.bias + undone * self.prior) * trust)
+        weights[-1] = weights[-1] * trust
         pairs = [(w.detach().to(dtype), b.detach().to(dtype)) for w, b in zip(weights, biases, strict=True)]
 
         def answer(rows: Tensor) -> Tensor:
             for weight, bias in pairs[:-1]:
                 rows = F.linear(rows, weight, bias).relu_()
-            return F.linear(rows, *pairs[-1]).float().log_softmax(1)
+            return F.linear(rows, *pairs[-1]).float()
 
         return answer

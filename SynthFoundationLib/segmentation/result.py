@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from ..images import Image, LabelMap
-from .decide import decided, thresholds
+from .decide import confidences, decided, thresholds
 from .filters import along, resizing
+from .refine import refined
 from .seeds import Seeds, Slice
 from .workspace import Frame
 
 SLAB = 8  # image slices brought to full resolution at a time
+SEEN = 0.05  # difference of confidence that is worth showing
 SURE = 0.01  # mean doubt per voxel of a structure below which no slice is worth labelling
 
 
@@ -46,6 +48,8 @@ class Result:
         complete_slices: those taken as labelled completely, as (array axis, index).
         detected: whether these were found rather than given.
         values: the label of each channel of `probabilities`; the first is background.
+        changed: box of array slices, outside of which a session's answer before had the same labels and,
+            but for 0.05, the same confidence; empty slices where nothing changed.
     """
 
     labels: LabelMap
@@ -55,6 +59,7 @@ class Result:
     detected: bool
     values: tuple[int, ...]
     scores: Scores = field(repr=False)
+    changed: tuple[slice, slice, slice] | None = None
 
     @property
     def probabilities(self) -> Image:
@@ -72,18 +77,24 @@ class Result:
 def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
     """Decide, bring to the image's voxels, and put back what the user drew."""
     frame = scores.frame
-    if frame.factors == (1, 1, 1):
-        labels, confidence = _decide_fine(scores)
-    else:
-        labels, confidence = _decide_coarse(scores)
-    known = torch.from_numpy(seeds.classes >= 0)
-    labels[known] = torch.from_numpy(seeds.classes)[known].int()
-    confidence[known] = 1.0
     values = torch.tensor(seeds.values, dtype=torch.int32)
+    limits = thresholds(scores.probabilities)
+    chosen = decided(scores.probabilities, limits)
+    sure = confidences(scores.probabilities, chosen)
+    labels, confidence = torch.zeros(frame.grid.shape, dtype=torch.int32), torch.ones(frame.grid.shape)
+    if frame.factors == (1, 1, 1):
+        labels[_box(frame)] = scores.dense(values[chosen], 0)
+        confidence[_box(frame)] = scores.dense(sure, 1.0)
+    else:
+        fine, shown = refined(scores.probabilities, scores.where, chosen, sure, frame, limits)
+        labels[_box(frame)], confidence[_box(frame)] = values[fine.long()], shown
+    known = torch.from_numpy(np.flatnonzero(seeds.classes >= 0))
+    labels.view(-1)[known] = values[torch.from_numpy(seeds.classes).view(-1)[known].long()]
+    confidence.view(-1)[known] = 1.0
     return Result(
-        LabelMap(values[labels.long()], frame.grid, drawn.names, drawn.colors),
+        LabelMap(labels, frame.grid, drawn.names, drawn.colors),
         Image(confidence, frame.grid),
-        _next_slice(scores, seeds),
+        _next_slice(scores, sure, seeds),
         seeds.complete,
         seeds.detected,
         seeds.values,
@@ -91,34 +102,23 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
     )
 
 
+def changed_box(before: Result | None, after: Result) -> tuple[slice, slice, slice]:
+    """The smallest box outside of which two answers agree; all where there is none before."""
+    shape = after.labels.grid.shape
+    if before is None:
+        return tuple(slice(0, n) for n in shape)  # type: ignore[return-value]
+    differs = before.labels.data.numpy() != after.labels.data.numpy()
+    for one, two, out in zip(before.confidence.data[0], after.confidence.data[0], differs, strict=True):
+        out |= ((one - two).abs_() > SEEN).numpy()
+    box = []
+    for axis in range(3):
+        held = np.flatnonzero(differs.any(axis=tuple({0, 1, 2} - {axis})))
+        box.append(slice(int(held[0]), int(held[-1]) + 1) if len(held) else slice(0, 0))
+    return tuple(box)  # type: ignore[return-value]
+
+
 def _box(frame: Frame) -> tuple[slice, ...]:
     return tuple(slice(a, b) for a, b in zip(frame.start, frame.stop, strict=True))
-
-
-def _decide_fine(scores: Scores) -> tuple[Tensor, Tensor]:
-    """Classes and confidence (D, H, W) where work voxels are image voxels."""
-    frame = scores.frame
-    chosen = decided(scores.probabilities)
-    sure = scores.probabilities.gather(1, chosen[:, None])[:, 0].float()
-    labels, confidence = torch.zeros(frame.grid.shape, dtype=torch.int32), torch.ones(frame.grid.shape)
-    labels[_box(frame)] = scores.dense(chosen.int(), 0)
-    confidence[_box(frame)] = scores.dense(sure, 1.0)
-    return labels, confidence
-
-
-def _decide_coarse(scores: Scores) -> tuple[Tensor, Tensor]:
-    """Classes and confidence (D, H, W) from probabilities interpolated between work voxels."""
-    frame = scores.frame
-    labels, confidence = torch.zeros(frame.grid.shape, dtype=torch.int32), torch.ones(frame.grid.shape)
-    limit = thresholds(scores.probabilities)
-    work = scores.dense(scores.probabilities, 0.0).movedim(-1, 0)
-    for box, part in full_resolution(work[1:], frame):
-        ratio, best = (part / limit[1:, None, None, None]).max(0)
-        chosen = torch.where(ratio >= 1, best + 1, 0)
-        every = torch.cat([1 - part.sum(0, keepdim=True), part])
-        labels[box] = chosen.int()
-        confidence[box] = every.gather(0, chosen[None])[0]
-    return labels, confidence
 
 
 def full_resolution(work: Tensor, frame: Frame) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
@@ -135,10 +135,10 @@ def full_resolution(work: Tensor, frame: Frame) -> Iterator[tuple[tuple[slice, .
         yield (slice(start, start + len(rows)), *_box(frame)[1:]), part
 
 
-def _next_slice(scores: Scores, seeds: Seeds) -> Slice | None:
+def _next_slice(scores: Scores, sure: Tensor, seeds: Seeds) -> Slice | None:
     """The unlabelled slice with most doubt around it, along the axes that have labelled slices."""
     frame = scores.frame
-    doubt = scores.dense(1 - scores.probabilities.amax(1).float(), 0.0)
+    doubt = scores.dense(1 - sure, 0.0)
     structure = (1 - scores.probabilities[:, 0].float()).sum()
     if doubt.sum() <= SURE * structure:
         return None

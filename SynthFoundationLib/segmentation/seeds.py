@@ -49,33 +49,34 @@ def read_seeds(
     Raises:
         InputError: nothing is labelled, only background is, or a slice lies outside the volume.
     """
-    used = np.flatnonzero(np.bincount(labels.ravel()))
-    values = [int(v) for v in used if v != 0 and v != background]
+    drawn = labels != 0
+    marked = labels[drawn]
+    used = np.flatnonzero(np.bincount(marked))
+    values = [int(v) for v in used if v != background]
     if not values:
-        given = "only background" if background is not None and (labels == background).any() else "empty"
+        given = "only background" if len(used) else "empty"
         raise InputError(f"the seeds are {given}: label at least one voxel of a structure")
     if background is not None and background <= 0:
         raise InputError(f"the background label is {background}; give a label above 0 of the seeds")
-    lookup = np.full(int(labels.max()) + 1, -1, np.int16)
+    lookup = np.zeros(int(used[-1]) + 1, np.int16)
     lookup[values] = np.arange(1, len(values) + 1)
-    if background is not None and background < len(lookup):
-        lookup[background] = 0
-    classes = lookup[labels]
+    classes = np.full(labels.shape, -1, np.int16)
+    classes[drawn] = lookup[marked]
     detected = isinstance(complete_slices, str) and complete_slices == "auto"
-    complete = _complete(classes, complete_slices)
+    complete = _complete(classes, complete_slices, len(values) < len(used))
     for axis, index in complete:
         plane = np.moveaxis(classes, axis, 0)[index]
         plane[plane < 0] = 0
     return Seeds(classes, (0, *values), complete, detected)
 
 
-def _complete(classes: np.ndarray, wanted: CompleteSlices) -> tuple[Slice, ...]:
+def _complete(classes: np.ndarray, wanted: CompleteSlices, background: bool) -> tuple[Slice, ...]:
     if isinstance(wanted, str):
         if wanted == "none":
             return ()
         if wanted != "auto":
             raise InputError(f"complete slices are {wanted!r}; give 'auto', 'none' or pairs (axis, index)")
-        return () if (classes == 0).any() else detect_complete(classes > 0)
+        return () if background else detect_complete(classes > 0)
     pairs = sorted({(int(axis), int(index)) for axis, index in wanted})
     for axis, index in pairs:
         if axis not in (0, 1, 2) or not 0 <= index < classes.shape[axis]:

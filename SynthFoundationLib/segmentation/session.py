@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..features.weights import Weights
 from ..geometry import Grid
 from ..images import Image, ImageLike, LabelMap, LabelsLike, as_image, as_labels, warp_labels
+from .channels import Features, more_channels
+from .drawn import Drawn
 from .evidence import collect, fused, noise, prepare, training_set
 from .head import Head
-from .result import Result, make_result
+from .result import Result, changed_box, make_result
 from .seeds import CompleteSlices, Slice, read_seeds
 from .storage import load_session, save_session
 from .workspace import Workspace
 
 MAX_VOXELS = 8_000_000
 MAX_VALUES = 300_000_000  # work voxels × labels
-FIRST_STEPS, NEXT_STEPS = 200, 60
+FIRST_STEPS, NEXT_STEPS = 150, 40
 
 
 @dataclass(frozen=True, eq=False)
 class Edit:
     """One call of `update`: what the user gave, and the head that answered."""
 
-    labels: LabelMap
+    drawn: Drawn
     complete: tuple[Slice, ...]
     background: int | None
     head: dict[str, Tensor] = field(repr=False)
@@ -44,24 +47,29 @@ class FewShotSession:
     def __init__(
         self,
         image: ImageLike | Sequence[ImageLike],
-        features: Image | None = None,
+        features: Image | Features | None = None,
         max_voxels: int = MAX_VOXELS,
+        weights: str | Path | Weights | None = None,
     ) -> None:
         """Take a scan, or several contrasts of it.
 
         Args:
             image: path, SimpleITK image, (array, Grid), `Image`, or a list of contrasts.
-            features: more channels to tell labels apart by, such as learned features of the image.
+            features: more channels to tell labels apart by, on any grid; or "learned": those of a pretrained
+                network, computed when first needed; "auto": these if weights are given or installed.
             max_voxels: larger scans are worked on in voxels of twice, three times … the size.
+            weights: id, file or loaded weights of the network; by default the installed ones.
 
         Raises:
-            InputError: the image cannot be used.
+            InputError: the image or the features cannot be used.
         """
         self.image = as_image(image)
-        self._extra, self._max_voxels = features, max_voxels
+        self._more = more_channels(self.image, features, weights)
+        self._max_voxels = max_voxels
         self._workspace: Workspace | None = None
         self._edits: list[Edit] = []
         self._head: tuple[Head, tuple[int, ...]] | None = None
+        self._last: Result | None = None
 
     @property
     def grid(self) -> Grid:
@@ -98,8 +106,8 @@ class FewShotSession:
         head, steps = self._start(rows, read.values)
         head.fit(rows, classes, steps, noise(workspace, evidence, head))
         scores = fused(workspace, evidence, head)
-        self._edits.append(Edit(labels, read.complete, background, head.state()))
-        return make_result(scores, labels, read)
+        self._edits.append(Edit(Drawn.of(labels), read.complete, background, head.state()))
+        return self._answer(make_result(scores, labels, read))
 
     def undo(self) -> Result | None:
         """Take back the last `update`: the answer before it, exactly, or None when nothing is left."""
@@ -110,7 +118,7 @@ class FewShotSession:
     def clear(self) -> None:
         """Forget all edits; what was computed about the image stays."""
         self._edits.clear()
-        self._head = None
+        self._head = self._last = None
 
     def save(self, path: str | Path) -> None:
         """Write the edits and heads to an .npz file; the image itself is not in it.
@@ -133,14 +141,22 @@ class FewShotSession:
         """The answer to the last edit, from the head that gave it."""
         self._head = None
         if not self._edits:
+            self._last = None
             return None
         edit = self._edits[-1]
-        read = read_seeds(edit.labels.data.numpy(), edit.complete, edit.background)
+        labels = edit.drawn.label_map(self.grid)
+        read = read_seeds(labels.data.numpy(), edit.complete, edit.background)
         workspace = self._prepared(len(read.values))
         head = Head(workspace.rows.shape[1], len(read.values))
         head.load(edit.head)
         self._head = (head, read.values)
-        return make_result(fused(workspace, collect(workspace, read), head), edit.labels, read)
+        return self._answer(make_result(fused(workspace, collect(workspace, read), head), labels, read))
+
+    def _answer(self, result: Result) -> Result:
+        """The result with where it differs from the last one."""
+        result = replace(result, changed=changed_box(self._last, result))
+        self._last = result
+        return result
 
     def _on_image(self, seeds: LabelsLike) -> LabelMap:
         labels = as_labels(seeds, "the seeds")
@@ -158,7 +174,7 @@ class FewShotSession:
         """The features, at voxels so large that `labels` fit in memory."""
         room = max(50_000, min(self._max_voxels, MAX_VALUES // labels))
         if self._workspace is None or self._workspace.frame.voxels > room:
-            self._workspace = Workspace(self.image, room, self._extra)
+            self._workspace = Workspace(self.image, room, self._more())
         return self._workspace
 
     def _start(self, rows: Tensor, values: tuple[int, ...]) -> tuple[Head, int]:
@@ -176,7 +192,8 @@ def segment(
     seeds: LabelsLike,
     complete_slices: CompleteSlices = "auto",
     background: int | None = None,
-    features: Image | None = None,
+    features: Image | Features | None = None,
+    weights: str | Path | Weights | None = None,
 ) -> Result:
     """Segment an image from labels on a few slices, scribbles or points: `FewShotSession` for one edit.
 
@@ -184,4 +201,4 @@ def segment(
         InputError: the image cannot be used, nothing is labelled, or the arguments do not fit the image.
     """
     with torch.no_grad():
-        return FewShotSession(image, features).update(seeds, complete_slices, background)
+        return FewShotSession(image, features, weights=weights).update(seeds, complete_slices, background)

@@ -14,7 +14,7 @@ import torch
 from ..errors import InputError
 from ..files import replacing
 from ..geometry import Grid
-from ..images import LabelMap
+from .drawn import Drawn
 
 if TYPE_CHECKING:
     from .session import Edit
@@ -34,12 +34,11 @@ def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
     arrays: dict[str, np.ndarray] = {}
     about = []
     for number, edit in enumerate(edits):
-        flat = edit.labels.data.numpy().ravel()
-        where = np.flatnonzero(flat)
-        arrays |= {f"{number}.where": where, f"{number}.labels": flat[where].astype(np.uint16)}
+        drawn = edit.drawn
+        arrays |= {f"{number}.where": drawn.where, f"{number}.labels": drawn.labels}
         arrays |= {f"{number}.head.{name}": value.numpy() for name, value in edit.head.items()}
-        names = {str(label): name for label, name in edit.labels.names.items()}
-        colors = {str(label): list(color) for label, color in edit.labels.colors.items()}
+        names = {str(label): name for label, name in drawn.names.items()}
+        colors = {str(label): list(color) for label, color in drawn.colors.items()}
         complete, background = [list(pair) for pair in edit.complete], edit.background
         about.append({"complete": complete, "background": background, "names": names, "colors": colors})
     header = json.dumps({"format": FORMAT, "grid": _plain(grid), "edits": about})
@@ -75,16 +74,16 @@ def _plain(grid: Grid) -> dict[str, list[float]]:
 
 
 def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], grid: Grid) -> dict[str, Any]:
-    flat = np.zeros(grid.voxels, np.int32)
-    flat[arrays[f"{number}.where"]] = arrays[f"{number}.labels"]
-    labels = torch.from_numpy(flat.reshape(grid.shape))
+    where, labels = arrays[f"{number}.where"], arrays[f"{number}.labels"]
+    if where.shape != labels.shape or (len(where) and not 0 <= where.min() <= where.max() < grid.voxels):
+        raise ValueError("labels outside the image")
     names = {int(label): name for label, name in about["names"].items()}
     colors = {int(label): tuple(color) for label, color in about["colors"].items()}
     prefix = f"{number}.head."
     head = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
     complete = tuple((int(axis), int(index)) for axis, index in about["complete"])
     return {
-        "labels": LabelMap(labels, grid, names, colors),
+        "drawn": Drawn(where, labels, names, colors),
         "complete": complete,
         "background": about["background"],
         "head": head,

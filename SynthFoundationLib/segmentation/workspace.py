@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..geometry import Grid, resample
 from ..images import Image, foreground, normalise
+from .agreement import Neighbours
 from .appearance import describe
 from .shape import ShapePrior
 from .tracking import Tracks
@@ -114,6 +115,7 @@ class Workspace:
         self.where = inside.flatten().nonzero().flatten()
         more = None if extra is None else resample(extra.data, extra.grid, grid, fill=None, antialias=True)
         self.rows = torch.cat([describe(self.volume, self.frame.spacing, inside, more), self._positions()], 1)
+        self.neighbours = Neighbours.of(self.where, self.volume.mean(0), self.frame.spacing)
         self._priors: dict[int, ShapePrior] = {}
 
     def _positions(self) -> Tensor:
