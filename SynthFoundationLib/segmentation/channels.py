@@ -18,7 +18,7 @@ MOST_VOXELS = 5_000_000  # the network looks at larger images in larger voxels
 
 
 def more_channels(
-    image: Image, features: Image | Features | None, weights: str | Path | Weights | None = None
+    image: Image, features: Image | Features | None = "auto", weights: str | Path | Weights | None = None
 ) -> Callable[[], Image | None]:
     """A function that gives the channels; a network runs when it is called.
 

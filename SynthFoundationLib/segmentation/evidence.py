@@ -18,6 +18,7 @@ from .workspace import POSITION, Workspace
 TRUST = 0.6  # weight of appearance against shape: voxels are no independent witnesses
 UNDONE = 0.5  # how far appearance counts how common labels are: shapes do as well
 FEATURE_NOISE = 0.2  # of a feature's spread
+EXTRA_NOISE = 1.0  # the same for channels from outside, which say too well in which slice a voxel is
 ALONG, ACROSS = 0.3, 0.05  # how far positions are jittered, of the gap between labelled slices
 CHUNK = 16_384  # voxels at a time: they stay in the cache
 MANY = 0.8  # share of candidates from which on picking them costs more than looking at all voxels
@@ -110,6 +111,7 @@ def prepare(head: Head, rows: Tensor) -> None:
 def noise(workspace: Workspace, evidence: Evidence, head: Head) -> Tensor:
     """How much each input may differ beyond the labelled slices → (F,)."""
     result = torch.full_like(head.scale, FEATURE_NOISE)
+    result[len(result) - 3 - workspace.extra : -3] = EXTRA_NOISE
     across = ACROSS * max(evidence.gap_mm)
     jitter = torch.tensor([ALONG * gap if gap else across for gap in evidence.gap_mm])
     result[-3:] = jitter * workspace.position_scale * head.scale[-3:]

@@ -16,7 +16,7 @@ from ..images import Image, ImageLike, LabelMap, LabelsLike, as_image, as_labels
 from .channels import Features, more_channels
 from .drawn import Drawn
 from .evidence import collect, fused, noise, prepare, training_set
-from .head import Head
+from .head import BATCH, Head
 from .result import Result, changed_box, make_result
 from .seeds import CompleteSlices, Slice, read_seeds
 from .storage import load_session, save_session
@@ -24,7 +24,8 @@ from .workspace import Workspace
 
 MAX_VOXELS = 8_000_000
 MAX_VALUES = 300_000_000  # work voxels × labels
-FIRST_STEPS, NEXT_STEPS = 150, 40
+FIRST_STEPS, MOST_STEPS, NEXT_STEPS = 150, 300, 40
+EPOCHS = 14  # times that a new head sees the labelled voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class FewShotSession:
     def __init__(
         self,
         image: ImageLike | Sequence[ImageLike],
-        features: Image | Features | None = None,
+        features: Image | Features | None = "auto",
         max_voxels: int = MAX_VOXELS,
         weights: str | Path | Weights | None = None,
     ) -> None:
@@ -55,8 +56,9 @@ class FewShotSession:
 
         Args:
             image: path, SimpleITK image, (array, Grid), `Image`, or a list of contrasts.
-            features: more channels to tell labels apart by, on any grid; or "learned": those of a pretrained
-                network, computed when first needed; "auto": these if weights are given or installed.
+            features: more channels to tell labels apart by, on any grid; "learned": those of a pretrained
+                network, computed when first needed; "auto": these if weights are given or installed;
+                "none" or None.
             max_voxels: larger scans are worked on in voxels of twice, three times … the size.
             weights: id, file or loaded weights of the network; by default the installed ones.
 
@@ -184,7 +186,7 @@ class FewShotSession:
         head = Head(rows.shape[1], len(values))
         prepare(head, rows)
         self._head = (head, values)
-        return head, FIRST_STEPS
+        return head, min(max(FIRST_STEPS, EPOCHS * len(rows) // BATCH), MOST_STEPS)
 
 
 def segment(
@@ -192,7 +194,7 @@ def segment(
     seeds: LabelsLike,
     complete_slices: CompleteSlices = "auto",
     background: int | None = None,
-    features: Image | Features | None = None,
+    features: Image | Features | None = "auto",
     weights: str | Path | Weights | None = None,
 ) -> Result:
     """Segment an image from labels on a few slices, scribbles or points: `FewShotSession` for one edit.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .tracking import Tracks, warped
 
-DRIFT = 0.3  # how much less certain a border becomes, mm per mm from the labelled slice
+DRIFT = 0.5  # how much less certain a border becomes, mm per mm from the labelled slice
 IMPOSSIBLE = -12.0  # log-odds of a label that no labelled slice nearby has
 CHUNK = 4_000_000  # values computed at a time
 ROUND = 0.75  # a structure seen in one slice only reaches this many diameters beyond it

@@ -114,6 +114,7 @@ class Workspace:
         self.inside = inside
         self.where = inside.flatten().nonzero().flatten()
         more = None if extra is None else resample(extra.data, extra.grid, grid, fill=None, antialias=True)
+        self.extra = 0 if more is None else len(more)
         self.rows = torch.cat([describe(self.volume, self.frame.spacing, inside, more), self._positions()], 1)
         self.neighbours = Neighbours.of(self.where, self.volume.mean(0), self.frame.spacing)
         self._priors: dict[int, ShapePrior] = {}

@@ -1,6 +1,6 @@
 """Few labelled slices: mean Dice on the slices that nobody labelled, and seconds per edit.
 
-Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [-o OUT.jsonl]
+Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [--features none] [-o OUT.jsonl]
 
 CASES holds one folder per case: image.nii.gz, truth.nii.gz (labels 1 … n), seeds_K.nii.gz (0 = not labelled)
 and info.json with the array axis of the labelled slices, "n" and "slices_K". Seconds: `first_s` from reading
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("-k", type=int, nargs="+", default=[3, 5, 8], help="numbers of labelled slices")
     parser.add_argument("-c", "--case", nargs="+", help="beginnings of the names of the cases to score")
     parser.add_argument("-o", "--output", type=Path, help="a line of JSON per case and number")
+    parser.add_argument("--features", choices=["auto", "learned", "none"], default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -35,7 +36,7 @@ def main() -> None:
     for case in sorted(p.parent for p in arguments.cases.glob("*/info.json")):
         if arguments.case and not case.name.startswith(tuple(arguments.case)):
             continue
-        for row in score_case(case, arguments.k):
+        for row in score_case(case, arguments.k, arguments.features):
             table[case.name.rsplit("_", 1)[0]][row["K"]].append(row["dice"])
             line = json.dumps(row)
             print(line, flush=True)
@@ -46,12 +47,12 @@ def main() -> None:
         print(name, *(f"K={k} {np.mean(values):.3f}" for k, values in columns.items()), sep="  ")
 
 
-def score_case(case: Path, numbers: list[int]) -> list[dict]:
+def score_case(case: Path, numbers: list[int], features: str = "auto") -> list[dict]:
     """One row per number of labelled slices; the features are computed once, in the first row's time."""
     info = json.loads((case / "info.json").read_text())
     truth = read_labels(case / "truth.nii.gz").data.numpy()
     start = time.perf_counter()
-    session = FewShotSession(case / "image.nii.gz")
+    session = FewShotSession(case / "image.nii.gz", features)
     rows = []
     for k in numbers:
         seeds = read_labels(case / f"seeds_{k}.nii.gz")
