@@ -16,7 +16,7 @@ from SynthFoundationLib.errors import InputError, WeightsError
 from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.features.mind import mind_ssc
 from SynthFoundationLib.features.unet import UNet, UNetConfig
-from SynthFoundationLib.features.weight_files import read_network
+from SynthFoundationLib.features.weights import load_weights
 from SynthFoundationLib.files import replacing
 from SynthFoundationLib.pretraining.retrieval import retrieval, unit_features
 
@@ -38,16 +38,16 @@ def checkpoint_facts(folder: Path) -> dict[str, Any]:
 
 
 def load_network(path: str | Path) -> UNet:
-    """The averaged network of a checkpoint folder, or an exported file, ready for inference.
+    """The averaged network of a checkpoint folder, a registered id, or a weights file, ready for inference.
 
     Raises:
-        WeightsError: when the file or folder holds no network of ours.
+        WeightsError: when there are no such weights, or the folder holds no network of ours.
     """
     from safetensors.torch import load_file
 
     path = Path(path)
     if not path.is_dir():
-        return read_network(path)[0]
+        return load_weights(path).network
     config = UNetConfig(**checkpoint_facts(path)["config"]["network"])
     tensors = load_file(path / "weights.safetensors")
     state = {key[8:]: value for key, value in tensors.items() if key.startswith("average.")}
@@ -144,7 +144,7 @@ def evaluate_features(
     """Fraction of voxels whose nearest feature in the other aligned volume lies within 5 mm.
 
     Args:
-        weights: checkpoint folder or exported file; None compares MIND-SSC and intensity alone.
+        weights: registered id, checkpoint folder or exported file; None compares MIND-SSC and intensity alone.
         out: CSV file for the rows.
         pairs: pairs of aligned scans of different contrast.
         synthetic: number of synthetic validation pairs, taken as 1 mm volumes.
