@@ -13,9 +13,12 @@ from . import console
 from .apply import apply
 from .demo import demo
 from .doctor import doctor
+from .evaluate import evaluate
 from .evaluate_features import evaluate_features
 from .export_weights import export_weights
 from .features import features
+from .finetune import finetune
+from .predict import predict
 from .pretrain import pretrain
 from .register import register
 from .segment import segment
@@ -35,6 +38,7 @@ app = typer.Typer(
 )
 _VERBS = {
     None: (register, apply, segment, features, demo, doctor),
+    "Segmenters": (finetune, predict, evaluate),
     "Pretraining": (pretrain, synthesize, evaluate_features, export_weights),
 }
 for panel, verbs in _VERBS.items():

@@ -100,9 +100,27 @@ def find_pairs(predictions: str | Path, labels: str | Path) -> list[tuple[str, P
     return [(name, given[name], known[name]) for name in names]
 
 
-def contrasts(path: Path) -> Case:
-    """The case of one image given by itself."""
-    return Case(_person(stem(path)), (path,))
+def find_images(paths: Sequence[str | Path]) -> list[Case]:
+    """Cases without labels: image files, DICOM folders, and whole folders of images.
+
+    Raises:
+        InputError: a path that does not exist, or a folder without an image.
+    """
+    found: dict[str, list[Path]] = {}
+    for given in map(Path, paths):
+        if not given.exists():
+            raise InputError(f"{given.name} does not exist; give an image, or a folder of images")
+        files = [p for p in _volumes(given) if p.is_file()] if given.is_dir() else []
+        for path in files or [given]:
+            found.setdefault(_person(stem(path)), []).append(path)
+    return [Case(name, tuple(sorted(files))) for name, files in found.items()]
+
+
+def image_of(folder: str | Path | None, name: str) -> tuple[Path, ...]:
+    """The files of the image called `name` in a folder; none where it is not there."""
+    if folder is None:
+        return ()
+    return tuple(p for p in _volumes(_folder(folder)) if _person(stem(p)) == name)
 
 
 def _folder(path: str | Path) -> Path:

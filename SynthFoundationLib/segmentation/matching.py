@@ -18,7 +18,7 @@ from .filters import smoothed
 
 REACH = 1  # voxels around the place where registration puts a voxel
 PATCH = 1  # voxels around a voxel that are compared
-TOLERANCE = 1.0  # distances are judged against the least one, times this
+TOLERANCE = 0.7  # distances are judged against the least one, times this
 NEARER = 0.88  # weight of a place one voxel off, 0.88 to the square of the distance
 SURROUNDINGS = 3.0  # voxels over which intensities are standardised
 FLAT = 1e-2  # of the range of intensities: differences below it are noise

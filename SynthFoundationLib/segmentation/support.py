@@ -40,7 +40,7 @@ REACH_MM = 6.0  # how far from where labels land they may be
 ALIKE = 0.3  # correlation of intensities near the labels from which on contrasts are the same
 BLUR_MM = 0.6  # by which votes are rounded off
 LEAST_VOTE = 1e-3
-TRUST = 0.25  # weight of the head against votes: patches have seen the same intensities
+TRUST = 0.25  # weight of the head against votes, where contrasts are the same; elsewhere it only harms
 POSITION, JITTER_MM = 3.0, 3.0  # weight of the position against one feature; how little it is trusted
 FEATURE_NOISE = 0.15
 CHUNK = 16_384
@@ -211,11 +211,14 @@ def _scores(
     patches = [_compared(*one, frame.spacing, same) for one in ((volume, extra), *moved)]
     votes = matched_votes(patches[0], patches[1:], landed)
     votes = smoothed(votes, tuple(BLUR_MM / s for s in frame.spacing))
-    rows = [_described(*one, frame.spacing, near, same) for one in ((volume, extra), *moved)]
-    jitter = JITTER_MM * _position_scale(near.nonzero() * torch.tensor(frame.spacing))
-    head = _learned(rows[1:], [one.argmax(0)[near] for one in landed], len(values), jitter)
     where = possible.flatten().nonzero().flatten()
-    return _fused(frame, votes.flatten(1).T[where], rows[0][possible[near]], head, where)
+    odds = votes.flatten(1).T[where].clamp_min_(LEAST_VOTE).log_()
+    if same:
+        rows = [_described(*one, frame.spacing, near) for one in ((volume, extra), *moved)]
+        jitter = JITTER_MM * _position_scale(near.nonzero() * torch.tensor(frame.spacing))
+        head = _learned(rows[1:], [one.argmax(0)[near] for one in landed], len(values), jitter)
+        _add(odds, head, rows[0][possible[near]])
+    return Scores(odds.softmax(1).to(torch.float16), where, frame)
 
 
 def _around(mask: np.ndarray, mm: float, spacing: Sequence[float]) -> Tensor:
@@ -237,16 +240,9 @@ def _compared(volume: Tensor, extra: Tensor | None, spacing: Sequence[float], sa
     return own if extra is None else torch.cat([own, extra])
 
 
-def _described(
-    volume: Tensor, extra: Tensor | None, spacing: tuple[float, ...], near: Tensor, same: bool
-) -> Tensor:
-    """Rows (M, F) of the voxels near labels: appearance, or self-similarity alone, and position."""
-    more = [] if extra is None else [extra]
-    if not same:
-        more.append(comparable(volume, spacing, same))
-    rows = describe(volume, spacing, near, torch.cat(more) if more else None)  # type: ignore[arg-type]
-    if not same:
-        rows = rows[:, -sum(len(part) for part in more) :]
+def _described(volume: Tensor, extra: Tensor | None, spacing: tuple[float, ...], near: Tensor) -> Tensor:
+    """Rows (M, F) of the voxels near labels: appearance, and position."""
+    rows = describe(volume, spacing, near, extra)  # type: ignore[arg-type]
     place = near.nonzero() * torch.tensor(spacing)
     return torch.cat([rows, ((place - place.mean(0)) * _position_scale(place)).to(rows.dtype)], 1)
 
@@ -264,10 +260,8 @@ def _learned(rows: Sequence[Tensor], classes: Sequence[Tensor], labels: int, jit
     return head
 
 
-def _fused(frame: Frame, votes: Tensor, rows: Tensor, head: Head, where: Tensor) -> Scores:
-    """Probabilities of the voxels at flat indices `where`."""
-    result = torch.empty(len(where), votes.shape[1], dtype=torch.float16)
+def _add(odds: Tensor, head: Head, rows: Tensor) -> None:
+    """Let a head speak for or against each label of the voxels described by `rows`."""
     answer = head.answers()
-    for seen, vote, out in zip(rows.split(CHUNK), votes.split(CHUNK), result.split(CHUNK), strict=True):
-        out.copy_((answer(seen) * TRUST + vote.clamp_min(LEAST_VOTE).log()).softmax(1))
-    return Scores(result, where, frame)
+    for seen, out in zip(rows.split(CHUNK), odds.split(CHUNK), strict=True):
+        out.add_(answer(seen), alpha=TRUST)

@@ -1,0 +1,217 @@
+"""The training loop: as long as the budget lasts, the best network kept, resumable at any time."""
+
+from __future__ import annotations
+
+import copy
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import Cancelled
+from .network import SegmentationNet
+from .patches import Case, draw
+from .plan import Plan
+from .prediction import probabilities
+
+RATE, DECAY, WARM_UP = 1e-2, 1e-2, 20
+BATCH = 2
+AVERAGE = 0.99  # the network that is kept is a moving average of the weights
+CHECKS = 10  # validations in a budget
+CHECK_SHARE = 0.15  # of the time may be spent on them
+PATIENCE = 0.4  # of the budget without a better validation, after which training ends
+SAVE_SECONDS = 60.0
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: after so many seconds, or steps where these are given."""
+
+    seconds: float
+    steps: int | None = None
+
+    def used(self, elapsed: float, step: int) -> float:
+        """The fraction that is used up."""
+        return step / self.steps if self.steps else elapsed / self.seconds
+
+
+@dataclass(eq=False)
+class State:
+    """Where a training stands.
+
+    Attributes:
+        step, elapsed: steps and seconds so far.
+        history: one row per validation: step, fraction of the budget, mean Dice.
+        best: the highest validation, or −1.
+    """
+
+    step: int = 0
+    elapsed: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    best: float = -1.0
+
+
+class Trainer:
+    """Fits a `SegmentationNet` to cases."""
+
+    def __init__(
+        self,
+        network: SegmentationNet,
+        plan: Plan,
+        cases: Sequence[Case],
+        held_out: Sequence[Case],
+        device: torch.device,
+        seed: int = 0,
+    ) -> None:
+        """Take a network, cases to learn from, and cases to validate on (may be none)."""
+        self.network, self.plan, self.cases, self.held_out = network.to(device), plan, cases, held_out
+        self.device, self.seed, self.state = device, seed, State()
+        self.average = copy.deepcopy(network).requires_grad_(False).eval()
+        self.best = copy.deepcopy(self.average)
+        self.optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+        self.loss = _loss()
+
+    def start_average(self) -> None:
+        """Let the averaged network start where the network is now."""
+        self.average.load_state_dict(self.network.state_dict())
+        self.best.load_state_dict(self.network.state_dict())
+
+    def run(self, budget: Budget, save: Callable[[], None], progress: Progress) -> None:
+        """Train until the budget is used up or nothing gets better; `save` is called now and then.
+
+        Interrupted, it saves before it stops.
+        """
+        began, before = time.monotonic(), self.state.elapsed
+        saved, checked = began, 0.0
+        try:
+            while (used := budget.used(self.state.elapsed, self.state.step)) < 1 and not self._stuck(used):
+                loss = self._advance(used)
+                progress(f"step {self.state.step}, loss {loss:.3f}{self._told()}", used)
+                self.state.elapsed = before + time.monotonic() - began
+                if self.held_out and self._due(budget, checked):
+                    start = time.monotonic()
+                    self._validate(budget.used(self.state.elapsed, self.state.step))
+                    checked += time.monotonic() - start
+                self.state.elapsed = before + time.monotonic() - began
+                if time.monotonic() - saved > SAVE_SECONDS:
+                    save()
+                    saved = time.monotonic()
+            if self.held_out and (not self.state.history or self.state.history[-1]["step"] < self.state.step):
+                self._validate(1.0)
+        except (KeyboardInterrupt, SystemExit, Cancelled):
+            save()
+            raise
+        save()
+
+    @property
+    def kept(self) -> SegmentationNet:
+        """The network to use: the one that validated best, or the last where none was validated."""
+        return self.best if self.state.history else self.average
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All from which training goes on, besides `state`."""
+        result = {f"net.{k}": v for k, v in self.network.state_dict().items()}
+        result |= {f"average.{k}": v for k, v in self.average.state_dict().items()}
+        for number, state in self.optimiser.state_dict()["state"].items():
+            result |= {f"adam.{number}.{name}": value.clone() for name, value in state.items()}
+        return result
+
+    def resume(self, tensors: dict[str, Tensor], kept: dict[str, Tensor], state: State) -> None:
+        """Go on from the `tensors` and `state` of another trainer of the same network."""
+        parts: dict[str, dict[str, Tensor]] = {"net": {}, "average": {}, "adam": {}}
+        for key, value in tensors.items():
+            part, name = key.split(".", 1)
+            parts[part][name] = value
+        self.network.load_state_dict(parts["net"])
+        self.average.load_state_dict(parts["average"])
+        self.best.load_state_dict(kept)
+        adam: dict[int, dict[str, Tensor]] = {}
+        for key, value in parts["adam"].items():
+            number, name = key.split(".", 1)
+            adam.setdefault(int(number), {})[name] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": adam, "param_groups": groups})
+        self.state = state
+
+    def _advance(self, used: float) -> float:
+        """One step on a batch that the seed and the number of the step determine; its loss."""
+        rng = random.Random(f"{self.seed} {self.state.step}")
+        torch.manual_seed(rng.randrange(2**31))
+        drawn = [draw(self.cases, self.plan.patch, rng) for _ in range(BATCH)]
+        volumes, classes = (torch.stack(part).to(self.device) for part in zip(*drawn, strict=True))
+        for group in self.optimiser.param_groups:
+            group["lr"] = RATE * min(1.0, (self.state.step + 1) / WARM_UP) * max(0.0, 1 - used) ** 0.9
+        self.network.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.loss(self.network(volumes), classes.float())
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        if bool(torch.isfinite(norm)):
+            self.optimiser.step()
+        self.state.step += 1
+        self._follow()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def _follow(self) -> None:
+        decay = min(AVERAGE, self.state.step / (self.state.step + 10))
+        pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
+        for slow, fast in pairs:
+            if slow.is_floating_point():
+                slow.lerp_(fast, 1 - decay)
+            else:
+                slow.copy_(fast)
+
+    def _due(self, budget: Budget, checked: float) -> bool:
+        used = budget.used(self.state.elapsed, self.state.step)
+        last = self.state.history[-1]["used"] if self.state.history else 0.0
+        cheap = budget.steps is not None or checked <= CHECK_SHARE * self.state.elapsed
+        return used - last >= 1 / CHECKS and cheap
+
+    @torch.no_grad()
+    def _validate(self, used: float) -> None:
+        score = mean_dice(self.average, self.held_out, self.plan, self.device)
+        self.state.history.append({"step": self.state.step, "used": round(used, 4), "dice": round(score, 4)})
+        if score > self.state.best:
+            self.state.best = score
+            self.best.load_state_dict(self.average.state_dict())
+
+    def _stuck(self, used: float) -> bool:
+        """Whether the best validation is long ago."""
+        history: list[dict[str, Any]] = self.state.history
+        if not history:
+            return False
+        best = max(history, key=lambda row: row["dice"])
+        return used - best["used"] > PATIENCE
+
+    def _told(self) -> str:
+        return f", best Dice {self.state.best:.3f}" if self.state.history else ""
+
+
+def _loss() -> Callable[[list[Tensor], Tensor], Tensor]:
+    """Dice and cross-entropy at every level of the decoder, the finest counting most."""
+    from monai.losses import DeepSupervisionLoss, DiceCELoss
+
+    return DeepSupervisionLoss(
+        DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
+    )
+
+
+def mean_dice(network: SegmentationNet, cases: Sequence[Case], plan: Plan, device: torch.device) -> float:
+    """Mean over cases and the labels in them."""
+    from monai.metrics import compute_dice
+    from monai.networks.utils import one_hot
+
+    scores = []
+    for case in cases:
+        found = probabilities(network, case.volume.to(device), plan.patch).argmax(0).cpu()
+        ours, truth = (one_hot(x[None, None], len(plan.values)) for x in (found, case.classes))
+        dice = compute_dice(ours, truth, include_background=False, ignore_empty=True)
+        scores.append(dice[dice.isfinite()].mean())
+    return float(torch.stack(scores).nanmean()) if scores else 0.0
