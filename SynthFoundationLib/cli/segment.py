@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,7 @@ class Contrast(str, Enum):
     other = "other"
 
 
+MOST_LISTED = 8
 _SLICES, _SCANS = "From labelled slices", "From labelled scans"
 
 
@@ -91,8 +93,13 @@ def segment(
     Voxels of value 0 in SEEDS are not labelled. Scans of --support may be of other people and another
     modality: they are registered to the image, their labels carried over and corrected.
     """
+    from ..files import check_place
     from ..images import write_image, write_labels
+    from ..images.image import VOLUME_FILES
 
+    for place in (output, probabilities, confidence):
+        if place is not None:
+            check_place(place, VOLUME_FILES)
     more = _learned(features, weights, device)
     if support is not None:
         result = _from_scans(images, support, contrast, more)
@@ -122,9 +129,12 @@ def _from_slices(
     *scans, seeds = images
     if not scans:
         raise InputError("one file is given; give at least one image and then the seeds, or --support")
-    image = as_image(scans, "the image")
-    extra = more(image) if more else None
-    return run(image, read_labels(seeds), parse_slices(complete_slices), background, extra)
+    image, drawn, complete = as_image(scans, "the image"), read_labels(seeds), parse_slices(complete_slices)
+    if background is not None and drawn.values and background not in drawn.values:
+        raise InputError(
+            f"--background is {background}, the seeds have {_listed(drawn.values)}; give one of these"
+        )
+    return run(image, drawn, complete, background, more(image) if more else None)
 
 
 def _from_scans(
@@ -146,20 +156,20 @@ def _from_scans(
 
 def _learned(features: MoreFeatures, weights: str | None, device: Device) -> Callable[[Image], Image] | None:
     """What gives learned features of an image, where they are wanted."""
-    from ..features.extract import extract_features
     from ..features.registry import Registry
-    from ..images import Image
+    from ..segmentation.channels import learned_channels
     from .devices import chosen
 
     installed = weights is not None or Registry.read().default is not None
     if features is MoreFeatures.none or (features is MoreFeatures.auto and not installed):
         return None
+    return partial(learned_channels, weights=weights, device=chosen(device.value))
 
-    def extract(image: Image) -> Image:
-        volume = extract_features(image, "learned", weights, device=chosen(device.value), contrasts="average")
-        return Image(volume.data.cpu(), volume.grid)
 
-    return extract
+def _listed(values: list[int]) -> str:
+    """The first few of many labels."""
+    shown = ", ".join(map(str, values[:MOST_LISTED]))
+    return f"labels {shown}{', …' if len(values) > MOST_LISTED else ''}"
 
 
 def _explain(result: Result) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError, WeightsError
 from ..features.unet import UNetConfig
-from ..files import replacing
+from ..files import check_place, replacing
 from .network import SegmentationNet
 from .plan import Plan
 
@@ -75,9 +75,8 @@ class Segmenter:
 
 
 def check_name(path: str | Path) -> None:
-    """Refuse a file name that is no .safetensors."""
-    if Path(path).suffix != ".safetensors":
-        raise InputError(f"cannot write {Path(path).name}: a model is saved as .safetensors")
+    """Refuse a place that no model can be written to, before the work."""
+    check_place(path, (".safetensors",))
 
 
 def training_tensors(path: str | Path) -> dict[str, Tensor]:

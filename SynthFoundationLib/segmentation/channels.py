@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+import torch
+
 from ..errors import InputError
 from ..features.extract import extract_features
 from ..features.registry import Registry
@@ -38,10 +40,12 @@ def more_channels(
     return lambda: learned_channels(image, weights)
 
 
-def learned_channels(image: Image, weights: str | Path | Weights | None) -> Image:
+def learned_channels(
+    image: Image, weights: str | Path | Weights | None = None, device: str | torch.device = "cpu"
+) -> Image:
     """The features of a pretrained network, in voxels no finer than they need be."""
     grid = image.grid
     volume = grid.voxels * grid.spacing[0] * grid.spacing[1] * grid.spacing[2]
     spacing = max(min(grid.spacing), (volume / MOST_VOXELS) ** (1 / 3))
-    found = extract_features(image, "learned", weights, spacing, contrasts="average")
-    return Image(found.data, found.grid)
+    found = extract_features(image, "learned", weights, spacing, device, contrasts="average")
+    return Image(found.data.cpu(), found.grid)

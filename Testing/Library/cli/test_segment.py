@@ -52,6 +52,9 @@ def test_a_ball_is_found_from_three_slices_with_its_name_and_how_sure(case):
         (["seeds.seg.nrrd"], "at least one image"),
         (["scan.nii.gz", "scan.nii.gz"], "whole numbers"),
         (["scan.nii.gz", "seeds.seg.nrrd", "--complete-slices", "k"], "complete slices"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--background", "9"], "the seeds have labels 3"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--confidence", "sure.png"], "cannot write sure.png"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--probabilities", "none/p.nrrd"], "folder does not exist"),
     ],
 )
 def test_what_cannot_be_segmented_is_one_line(case, monkeypatch, arguments, message):
