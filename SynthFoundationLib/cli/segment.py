@@ -83,7 +83,7 @@ def segment(
         Path | None, typer.Option(metavar="FILE", help="Write how sure each voxel is.")
     ] = None,
     features: Annotated[
-        MoreFeatures, typer.Option(help="Besides hand-made ones; auto: learned if weights are installed.")
+        MoreFeatures, typer.Option(help="Besides hand-made ones; auto: learned, but not with --support.")
     ] = MoreFeatures.auto,
     weights: Annotated[str | None, typer.Option(metavar="ID|PATH", help="Pretrained weights.")] = None,
     device: Annotated[Device, typer.Option(help="Where to compute learned features.")] = Device.auto,
@@ -100,11 +100,12 @@ def segment(
     for place in (output, probabilities, confidence):
         if place is not None:
             check_place(place, VOLUME_FILES)
-    more = _learned(features, weights, device)
     if support is not None:
-        result = _from_scans(images, support, contrast, more)
+        if features is MoreFeatures.auto and weights is None:
+            features = MoreFeatures.none  # registration has used them; they do not make matching better
+        result = _from_scans(images, support, contrast, _learned(features, weights, device))
     else:
-        result = _from_slices(images, complete_slices, background, more)
+        result = _from_slices(images, complete_slices, background, _learned(features, weights, device))
     write_labels(result.labels, output)
     if confidence is not None:
         write_image(result.confidence, confidence)
