@@ -31,7 +31,7 @@ class StartSettings:
     tilted: int = 3
     kept: int = 8
     kept_upright: int = 3
-    decisive: float = 1.4
+    decisive: float = 1.35
     header_trust: float = 0.12
     rigid_rounds: int = 2
     affine_rounds: int = 2

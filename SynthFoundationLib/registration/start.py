@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from scipy.fft import next_fast_len
+from scipy.spatial.transform import Rotation
 
 from ..geometry import Affine, Grid
 from .course import Beat, silent
@@ -56,9 +57,10 @@ def find_start(
     ranked = _ranked(found, settings)
     if not _decisive(ranked, settings):
         search = _Search(*near, features, spacing, float(np.linalg.norm(moving.grid.extent)), beat)
+        around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)
         more = [
             pose
-            for candidate in _distinct(ranked, settings.tilted, apart_mm=np.inf)
+            for candidate in around  # the headers' orientation first
             for turn in tilts(settings.tilt_degrees)
             for pose in search(candidate.rotation @ turn)
         ]
@@ -91,16 +93,10 @@ def right_angle_turns() -> list[np.ndarray]:
 
 
 def tilts(degrees: Iterable[float]) -> list[np.ndarray]:
-    """Turns about each axis by plus and minus each angle."""
-    return [_about(axis, sign * angle) for angle in degrees for axis in range(3) for sign in (1, -1)]
-
-
-def _about(axis: int, degrees: float) -> np.ndarray:
-    a, b = [n for n in range(3) if n != axis]
-    turn, angle = np.eye(3), np.deg2rad(degrees)
-    turn[a, a] = turn[b, b] = np.cos(angle)
-    turn[a, b], turn[b, a] = -np.sin(angle), np.sin(angle)
-    return turn
+    """Turns by each angle about the axes and about the lines half-way between two of them, both ways."""
+    directions = [d for d in itertools.product((-1, 0, 1), repeat=3) if 0 < np.count_nonzero(d) < 3]
+    axes = [np.array(d) / np.linalg.norm(d) for d in directions]
+    return [Rotation.from_rotvec(np.deg2rad(angle) * axis).as_matrix() for angle in degrees for axis in axes]
 
 
 def _spacing(fixed: Scan, moving: Scan, voxels: int) -> float:
