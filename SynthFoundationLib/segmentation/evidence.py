@@ -21,6 +21,7 @@ FEATURE_NOISE = 0.2  # of a feature's spread
 EXTRA_NOISE = 1.0  # the same for channels from outside, which say too well in which slice a voxel is
 ALONG, ACROSS = 0.3, 0.05  # how far positions are jittered, of the gap between labelled slices
 CHUNK = 16_384  # voxels at a time: they stay in the cache
+WIDE = 16  # values in a row from which on its softmax is computed in vector registers
 MANY = 0.8  # share of candidates from which on picking them costs more than looking at all voxels
 FAR = 8.0  # log-odds of background above which a voxel is that, and teaches nothing about borders
 
@@ -62,7 +63,7 @@ def _possible(workspace: Workspace, prior: Tensor, pulls: tuple[Pull, ...]) -> T
     """Which of the voxels inside may belong to a structure → (N,) bool; all where nearly all may."""
     possible = prior[:, 0][workspace.where] < FAR
     for pull in pulls:
-        possible[torch.isin(workspace.where, pull.where)] = True
+        possible[pull.among(workspace.where)[0]] = True
     return possible.fill_(True) if possible.float().mean() > MANY else possible
 
 
@@ -133,7 +134,7 @@ def fused(workspace: Workspace, evidence: Evidence, head: Head) -> Scores:
         log_odds = answer(workspace.rows[some]).add_(evidence.prior[places])
         for pull in evidence.pulls:
             pull.add_to(log_odds, places)
-        probabilities = log_odds.softmax(1)
+        probabilities = _softmax(log_odds)
         result[some] = probabilities.half()
         unsure[part] = probabilities.amax(1) < UNSURE
     known = evidence.classes[workspace.where]
@@ -142,3 +143,8 @@ def fused(workspace: Workspace, evidence: Evidence, head: Head) -> Scores:
     result[labelled, known[labelled].long()] = 1
     agree(result, chosen[unsure & (known[chosen] < 0)], workspace.neighbours)
     return Scores(result, workspace.where, workspace.frame)
+
+
+def _softmax(rows: Tensor) -> Tensor:
+    """Softmax of short rows (N, n): along columns, which is several times as fast as along so few values."""
+    return rows.softmax(1) if rows.shape[1] >= WIDE else rows.T.contiguous().softmax(0).T

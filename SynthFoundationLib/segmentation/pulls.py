@@ -22,15 +22,20 @@ class Pull:
     where: Tensor
     strength: Tensor
 
-    def add_to(self, log_odds: Tensor, places: Tensor) -> None:
-        """Add it to log-odds (N, n) of the voxels at sorted flat indices `places` (N,)."""
+    def among(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Which of the sorted flat indices `places` (N,) it reaches (K,), and how strongly (K,)."""
         if not len(places):
-            return
+            return places, self.strength[:0]
         ends = torch.searchsorted(self.where, places[[0, -1]])
         found = slice(int(ends[0]), int(ends[1]) + 1)
         spots = torch.searchsorted(places, self.where[found]).clamp_max_(len(places) - 1)
         met = places[spots] == self.where[found]
-        log_odds[spots[met], self.label] += self.strength[found][met]
+        return spots[met], self.strength[found][met]
+
+    def add_to(self, log_odds: Tensor, places: Tensor) -> None:
+        """Add it to log-odds (N, n) of the voxels at sorted flat indices `places` (N,)."""
+        spots, strength = self.among(places)
+        log_odds[spots, self.label] += strength
 
 
 def pulls_of(

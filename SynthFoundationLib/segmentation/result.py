@@ -87,7 +87,8 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
         confidence[_box(frame)] = scores.dense(sure, 1.0)
     else:
         fine, shown = refined(scores.probabilities, scores.where, chosen, sure, frame, limits)
-        labels[_box(frame)], confidence[_box(frame)] = values[fine.long()], shown
+        labels[_box(frame)] = values.index_select(0, fine.flatten()).reshape(fine.shape)
+        confidence[_box(frame)] = shown
     known = torch.from_numpy(np.flatnonzero(seeds.classes >= 0))
     labels.view(-1)[known] = values[torch.from_numpy(seeds.classes).view(-1)[known].long()]
     confidence.view(-1)[known] = 1.0

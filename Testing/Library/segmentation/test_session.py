@@ -3,7 +3,10 @@ import pytest
 import torch
 
 from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.features.unet import UNet, UNetConfig
+from SynthFoundationLib.features.weight_files import save_network
 from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.images import Image
 from SynthFoundationLib.segmentation import FewShotSession, segment
 from SynthFoundationLib.segmentation.filters import smoothed
 
@@ -196,3 +199,70 @@ def test_merged_voxels_give_nearly_the_same_labels(scan):
     assert dice(labels, truth, 3) > 0.8
     np.testing.assert_array_equal(labels[16], truth[16])
     np.testing.assert_allclose(result.probabilities.data.sum(0), 1.0, atol=5e-3)
+
+
+def test_thick_slices_are_segmented():
+    z, y, x = np.mgrid[:9, :80, :80]
+    truth = (((z - 4) * 6) ** 2 + ((y - 40) * 0.4) ** 2 + ((x - 36 - z) * 0.4) ** 2 < 12**2 / 1.5).astype(int)
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)).numpy()
+    grid = Grid((80, 80, 9), (0.4, 0.4, 6.0))
+    seeds = on_slices(truth, 3, 5)
+    labels = segment((truth + 0.1 * noise + 2, grid), (seeds, grid)).labels.data.numpy()
+    assert dice(labels[4], truth[4], 1) > 0.9
+    np.testing.assert_array_equal(labels[[3, 5]], truth[[3, 5]])
+
+
+def test_seeds_in_a_corner_do_not_flood_the_volume(scan):
+    seeds = np.zeros(GRID.shape, np.int32)
+    seeds[:2, :3, :3] = 4
+    result = segment((scan[0], GRID), (seeds, GRID))
+    labels = result.labels.data.numpy()
+    assert (labels[seeds > 0] == 4).all()
+    assert set(np.unique(labels)) <= {0, 4}
+    assert (labels == 4).mean() < 0.2
+
+
+def test_contradictory_seeds_are_kept_and_make_the_answer_unsure(session, scan):
+    truth = scan[1]
+    agreed = session.update((on_slices(truth, 6, 16, 25), GRID), [(0, z) for z in (6, 16, 25)])
+    swapped = on_slices(truth, 6, 16, 25)
+    swapped[16] = np.choose(np.searchsorted([0, 3, 7], truth[16]), [0, 7, 3])
+    session.clear()
+    doubted = session.update((swapped, GRID), [(0, z) for z in (6, 16, 25)])
+    np.testing.assert_array_equal(doubted.labels.data.numpy()[16], swapped[16])
+    inside = torch.from_numpy(truth > 0)
+    assert doubted.confidence.data[0][inside].mean() < agreed.confidence.data[0][inside].mean() - 0.02
+
+
+def test_a_volume_labelled_everywhere_comes_back(session, scan):
+    everywhere = scan[1] + 1
+    result = session.update((everywhere, GRID), "none")
+    np.testing.assert_array_equal(result.labels.data.numpy(), everywhere)
+    assert result.next_slice is None
+
+
+def test_channels_from_outside_tell_labels_apart_that_look_alike():
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(GRID.shape, generator=generator)
+    z, y, x = np.mgrid[:32, :36, :40]
+    truth = np.where((x + y + z) % 16 < 8, 1, 2)
+    shown = Image(torch.from_numpy(truth)[None].float() + 0.2 * image, GRID)
+    seeds = (on_slices(truth, 4, 16, 28), GRID)
+    plain = segment((image, GRID), seeds, features="none").labels.data.numpy()
+    told = segment((image, GRID), seeds, features=shown).labels.data.numpy()
+    assert dice(told, truth, 1) > 0.95
+    assert dice(told, truth, 1) > dice(plain, truth, 1) + 0.1
+
+
+def test_learned_features_come_from_the_weights_given(scan, tmp_path):
+    network = UNet(UNetConfig(in_channels=1, out_channels=6, width=8, depth=2))
+    save_network(network, tmp_path / "tiny.safetensors")
+    session = FewShotSession((scan[0], GRID), "learned", weights=tmp_path / "tiny.safetensors")
+    labels = session.update((on_slices(scan[1], 6, 16, 25), GRID)).labels.data.numpy()
+    assert session._workspace.extra == 6
+    assert dice(labels, scan[1], 3) > 0.8
+
+
+def test_unknown_features_are_refused(scan):
+    with pytest.raises(InputError, match="auto, learned, none"):
+        FewShotSession((scan[0], GRID), "learnt")
