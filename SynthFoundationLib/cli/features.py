@@ -35,9 +35,13 @@ def features(
 ) -> None:
     """Compute dense features of an image of any modality."""
     from ..features.extract import extract_features
+    from ..files import check_place
     from ..images import Image, as_image, write_image
     from .devices import chosen
 
+    check_place(output, (".nrrd", ".nii.gz", ".nii", ".mha"))
+    if picture is not None:
+        check_place(picture, (".png",))
     volume = extract_features(
         as_image(list(images)), backend.value, weights, spacing, chosen(device.value), max_memory
     )

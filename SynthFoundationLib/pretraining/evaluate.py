@@ -144,7 +144,7 @@ def evaluate_features(
     """Fraction of voxels whose nearest feature in the other aligned volume lies within 5 mm.
 
     Args:
-        weights: registered id, checkpoint folder or exported file; None compares MIND-SSC and intensity alone.
+        weights: registered id, checkpoint folder or file; None compares MIND-SSC and intensity alone.
         out: CSV file for the rows.
         pairs: pairs of aligned scans of different contrast.
         synthetic: number of synthetic validation pairs, taken as 1 mm volumes.
