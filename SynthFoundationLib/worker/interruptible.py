@@ -1,4 +1,7 @@
-"""Stop computations that know nothing of being stopped: between any two operations of torch."""
+"""Stop computations that know nothing of being stopped: between any two operations of torch.
+
+It costs some microseconds for each operation, a tenth of the time of a small volume.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,5 +69,6 @@ def methods(hold_gb: float) -> tuple[Mapping[str, Method], Callable[[], dict[str
 
 def _carry_out(answer: _ANSWER, takes: tuple[str, ...], desk: Desk, job: Job) -> dict[str, Any]:
     job.params.refuse_others(takes)
-    with Interruptible(job.check):
+    stops_itself = answer in (registering.register, registering.update)
+    with nullcontext() if stops_itself else Interruptible(job.check):
         return answer(job, desk)
