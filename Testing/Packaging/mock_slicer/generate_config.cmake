@@ -1,0 +1,15 @@
+foreach(name HOMEPAGE CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if("${EXTENSION_${name}}" STREQUAL "")
+    message(FATAL_ERROR "EXTENSION_${name} is empty")
+  endif()
+endforeach()
+
+# Whatever lies beside a listed file is listed, too.
+get_property(installed GLOBAL PROPERTY INSTALLED_FILES)
+file(GLOB_RECURSE present "${CMAKE_SOURCE_DIR}/SynthFoundation*/*" "${CMAKE_SOURCE_DIR}/SegmentEditor*/*")
+list(FILTER present EXCLUDE REGEX "__pycache__|CMakeLists.txt$")
+foreach(file IN LISTS present)
+  if(NOT file IN_LIST installed)
+    message(SEND_ERROR "${file} is not listed")
+  endif()
+endforeach()
