@@ -36,7 +36,7 @@ def register(host: slicerhost.Host, widget: object, fixed: object, moving: objec
     panel = widget.register_panel
     panel.parameters.fixed, panel.parameters.moving = fixed, moving
     panel.ui.registerButton.click()
-    host.wait(lambda: panel.ui.pictureLabel.visible, 1800, "the first picture")
+    host.wait(lambda: panel.ui.pictureLabel.visible or not panel.busy, 1800, "the first picture")
     save(host, widget, folder / "running.png")
     host.wait(lambda: not panel.busy, 1800, "the registration")
     save(host, widget, folder / "register.png")
