@@ -12,6 +12,7 @@ from ..errors import InputError, memory_shortage
 from ..files import replacing
 from ..quiet import quiet
 from .grid import Grid
+from .hdf5_times import forget_times
 from .transforms import Affine, Composite, DisplacementField, Transform
 
 TRANSFORM_FILES = (".h5", ".tfm", ".txt", ".mat", ".xfm")
@@ -134,6 +135,8 @@ def write_transform(transform: Transform, path: str | Path) -> None:
         try:
             with quiet():
                 sitk.WriteTransform(to_sitk(transform), str(beside))
+            if beside.suffix.lower() == ".h5":
+                forget_times(beside)
         except RuntimeError as error:
             if beside.suffix in TRANSFORM_FILES:
                 raise OSError from error

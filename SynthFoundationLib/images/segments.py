@@ -13,6 +13,8 @@ from ..errors import InputError
 
 _KEY = re.compile(r"Segment(\d+)_(\w+)$")
 _GOLDEN_ANGLE = 0.618034
+# NRRD files list segments in a time that grows with the square of their number: 65,535 would take minutes.
+_MOST_LISTED = 4096
 
 
 @dataclass(frozen=True)
@@ -84,12 +86,18 @@ def flatten(image: sitk.Image, segments: Segments, what: str) -> tuple[sitk.Imag
 
 
 def write_segments(image: sitk.Image, segments: Segments, values: list[int]) -> None:
-    """List the labels present as segments in the key-value pairs of `image`, as Slicer reads them."""
+    """List the labels present as segments in the key-value pairs of `image`, as Slicer reads them.
+
+    More than some thousands are not listed: they are then read as labels without names.
+    """
+    labels = sorted({*values, *segments.names})
+    if len(labels) > _MOST_LISTED:
+        return
     image.SetMetaData("Segmentation_MasterRepresentation", "Binary labelmap")
     image.SetMetaData("Segmentation_ContainedRepresentationNames", "Binary labelmap|")
     image.SetMetaData("Segmentation_ReferenceImageExtentOffset", "0 0 0")
     extent = " ".join(f"0 {n - 1}" for n in image.GetSize())
-    for number, label in enumerate(sorted({*values, *segments.names})):
+    for number, label in enumerate(labels):
         color = segments.colors.get(label) or colorsys.hsv_to_rgb(number * _GOLDEN_ANGLE % 1, 0.6, 0.9)
         about = {
             "ID": f"Segment_{label}",

@@ -20,11 +20,12 @@ def threads():
     torch.set_num_threads(before)
 
 
-def test_a_registration_run_twice_gives_identical_files(tmp_path):
+@pytest.mark.parametrize("features", ["mind", pytest.param("auto", marks=pytest.mark.slow)])
+def test_a_registration_run_twice_gives_identical_files(tmp_path, features):
     fixed, moving, _ = make_small_pair()
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        result = register(fixed, moving, preset="fast")
+        result = register(fixed, moving, preset="fast", features=features)
         write_image(result.moved, tmp_path / name / "moved.nii.gz")
         write_transform(result.transform, tmp_path / name / "transform.h5")
         write_transform(result.inverse, tmp_path / name / "inverse.h5")
@@ -42,14 +43,21 @@ def test_a_segmentation_run_twice_gives_the_same_bits():
 
 
 @pytest.mark.parametrize(
-    "pair", [make_small_pair, pytest.param(make_pair, marks=pytest.mark.slow)], ids=["small", "head"]
+    ("pair", "features"),
+    [
+        (make_small_pair, "mind"),
+        pytest.param(make_small_pair, "auto", marks=pytest.mark.slow),
+        pytest.param(make_pair, "auto", marks=pytest.mark.slow),
+    ],
+    ids=["small", "small, learned", "head, learned"],
 )
-def test_one_and_two_threads_agree(threads, pair):
+def test_one_and_two_threads_agree(threads, pair, features):
     fixed, moving, _ = pair()
     found = []
     for count in (1, 2):
         threads(count)
-        found.append(register(fixed, moving, preset="fast").transform(grid_points(fixed.grid).double()))
+        result = register(fixed, moving, preset="fast", features=features)
+        found.append(result.transform(grid_points(fixed.grid).double()))
     difference = float((found[0] - found[1]).norm(dim=-1).max())
     print(f"1 and 2 threads differ by at most {difference:.2e} mm")
     assert difference <= AGREED_MM

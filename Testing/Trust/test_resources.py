@@ -18,7 +18,7 @@ from SynthFoundationLib.images import Image, LabelMap, write_image, write_labels
 from SynthFoundationLib.points import Points, write_points
 folder, grid = Path(sys.argv[1]), Grid((40, 40, 40))
 random = torch.randn(40, 40, 40)
-labels = torch.randint(0, 60000, (40, 40, 40))
+labels = torch.randint(0, 500, (40, 40, 40))
 field = DisplacementField(torch.randn(3, 40, 40, 40), grid)
 writers = {
     **{

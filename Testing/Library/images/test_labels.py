@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -38,6 +40,14 @@ def test_names_and_colours_survive_in_a_slicer_segmentation(tmp_path):
     assert (again.names, again.colors) == (labels.names, labels.colors)
     keys = sitk.ReadImage(str(tmp_path / "organs.seg.nrrd")).GetMetaDataKeys()
     assert {"Segment0_ID", "Segment0_LabelValue", "Segment1_Extent"} <= set(keys)
+
+
+def test_a_segmentation_of_very_many_labels_is_written_in_no_time(tmp_path):
+    labels = LabelMap(torch.arange(65_536, dtype=torch.int32).reshape(16, 64, 64), Grid((64, 64, 16)))
+    start = time.monotonic()
+    write_labels(labels, tmp_path / "many.seg.nrrd")
+    assert time.monotonic() - start < 30
+    torch.testing.assert_close(read_labels(tmp_path / "many.seg.nrrd").data, labels.data)
 
 
 def layered(tmp_path, first, second):
