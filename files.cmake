@@ -61,6 +61,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/geometry/__init__.py
   SynthFoundationLib/geometry/fields.py
   SynthFoundationLib/geometry/grid.py
+  SynthFoundationLib/geometry/hdf5_times.py
   SynthFoundationLib/geometry/itk.py
   SynthFoundationLib/geometry/sampling.py
   SynthFoundationLib/geometry/transforms.py

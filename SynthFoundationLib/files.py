@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import re
+import shutil
 import sys
 import time
 import uuid
@@ -15,28 +18,40 @@ from typing import IO, TYPE_CHECKING
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
 
 UNFINISHED = ".writing-"
 _LOCK = ".in-use"
 _DAY = 86_400.0
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+_BLOCK = 4096  # bytes; disks are filled in units of this or less
+
+
+def _machine() -> str:
+    """This machine, or the container whose process numbers these are."""
+    with suppress(OSError, AttributeError):
+        return f"{platform.node()} {os.readlink('/proc/self/ns/pid')}"
+    return platform.node()
+
+
+_HOST = f"{zlib.crc32(_machine().encode()):08x}"
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` once the block ends well.
 
-    What killed runs left unfinished of the same file is swept up first.
+    What killed runs left unfinished in its folder is swept up first.
 
     Raises:
         InputError: the folder is missing or cannot be written to, or the disk is full.
     """
     path = Path(path)
     check_place(path)
-    beside = path.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name}")
+    beside = _beside(path)
     try:
-        _sweep(path.parent, path.name)
+        _sweep(path.parent)
         yield beside
         _settle(beside)
         os.replace(beside, path)
@@ -48,6 +63,38 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_all(folder: Path, seal: str) -> Iterator[Path]:
+    """Give a folder for results, which take their places in `folder` together once the block ends well.
+
+    Until then all that is in `folder` stays as it is, whatever happens. The file called `seal` is moved last,
+    and the one of an earlier run goes first: where it is, the files are of one run.
+
+    Raises:
+        InputError: the folder cannot be written to, or the disk is full.
+    """
+    staging = _beside(folder / "results")
+    try:
+        try:
+            staging.mkdir()
+            yield staging
+            (folder / seal).unlink(missing_ok=True)
+            for file in sorted(staging.iterdir(), key=lambda file: (file.name == seal, file.name)):
+                os.replace(file, folder / file.name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot write to {folder.name}: {error.strerror or 'the disk may be full'}; "
+            "choose a folder with space that you may write to"
+        ) from error
+
+
+def _beside(path: Path) -> Path:
+    """A name that tells who writes there, for `_abandoned`."""
+    return path.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name}")
 
 
 def check_place(path: str | Path, endings: tuple[str, ...] = ()) -> None:
@@ -66,6 +113,21 @@ def check_place(path: str | Path, endings: tuple[str, ...] = ()) -> None:
         raise InputError(f"cannot write {path.name}: it is a folder; give a file name")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"cannot write {path.name}: its folder is write-protected; choose another")
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file; a full disk is the `OSError` that it is with all other files."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(dict(tensors), path, dict(metadata) if metadata is not None else None)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        code = int(number[1]) if number else errno.EIO
+        raise OSError(code, os.strerror(code)) from error
 
 
 @contextmanager
@@ -164,17 +226,54 @@ def _locked(file: IO[bytes]) -> bool:
 
 
 def _settle(file: Path) -> None:
-    """Have the system write the file to the disk before it takes its place: only then is all space known."""
-    with file.open("r+b") as written:
+    """Have the system write the file to the disk before it takes its place: only then is all space known.
+
+    Some writers of ITK do not notice when the last of a file no longer fits on the disk. Then nothing more
+    fits either, which is tried.
+    """
+    with file.open("r+b", buffering=0) as written:
+        size = written.seek(0, os.SEEK_END)
+        _write_whole(written, bytes(_BLOCK))
+        os.fsync(written.fileno())
+        written.truncate(size)
         os.fsync(written.fileno())
 
 
-def _sweep(folder: Path, name: str = "") -> None:
-    """Delete what runs that have ended left unfinished in a folder, of all files or of one."""
+def _write_whole(file: IO[bytes], content: bytes) -> None:
+    written = 0
+    while written < len(content):
+        written += file.write(content[written:])
+
+
+def reserve(file: Path, size: int) -> None:
+    """See that a new file of that size fits on the disk and in the user's quota.
+
+    Raises:
+        OSError: it does not.
+    """
+    with file.open("wb", buffering=0) as reserved:
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(reserved.fileno(), 0, size)
+            elif shutil.disk_usage(file.parent).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            reserved.truncate(0)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what runs that have ended left unfinished in a folder."""
     for left in folder.glob(f"{UNFINISHED}*"):
         with suppress(OSError):
-            if (not name or left.name.endswith(f"-{name}")) and _abandoned(left):
-                left.unlink(missing_ok=True)
+            if _abandoned(left):
+                _delete(left)
+
+
+def _delete(left: Path) -> None:
+    if left.is_dir():
+        shutil.rmtree(left, ignore_errors=True)
+    else:
+        left.unlink(missing_ok=True)
 
 
 def _abandoned(left: Path) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from SynthFoundationLib.errors import InputError, WeightsError
 from SynthFoundationLib.features.unet import UNet, UNetConfig, strip_prefixes
-from SynthFoundationLib.files import replacing
+from SynthFoundationLib.files import replacing, save_tensors
 
 SAFE, FOREIGN = (".safetensors",), (".pth", ".pt")
 # What the key and the shape of its tensors tell of a network; the other fields of `UNetConfig` they do not.
@@ -37,12 +37,10 @@ def save_network(network: UNet, path: str | Path, facts: Mapping[str, str] | Non
     `facts` (such as licence, version, training steps) go into the metadata. Raises `InputError` when the file
     cannot be written.
     """
-    from safetensors.torch import save_file
-
     metadata = {**(facts or {}), "architecture": json.dumps(asdict(network.config))}
     state = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     with replacing(path) as beside:
-        save_file(state, beside, metadata)
+        save_tensors(state, beside, metadata)
     return sha256_of(Path(path))
 
 

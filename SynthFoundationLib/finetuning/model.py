@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..errors import InputError, WeightsError
 from ..features.unet import UNetConfig
-from ..files import check_place, replacing
+from ..files import check_place, replacing, save_tensors
 from .network import SegmentationNet
 from .plan import Plan
 
@@ -40,8 +40,6 @@ class Segmenter:
         Raises:
             InputError: another ending than .safetensors, or the folder cannot be written to.
         """
-        from safetensors.torch import save_file
-
         check_name(path)
         described = {
             "architecture": asdict(self.network.config),
@@ -52,7 +50,7 @@ class Segmenter:
         tensors |= {_TRAINING + k: v for k, v in (training or {}).items()}
         kept = {k: v.detach().cpu().contiguous().clone() for k, v in tensors.items()}
         with replacing(path) as beside:
-            save_file(kept, beside, {"format": FORMAT, "segmenter": json.dumps(described)})
+            save_tensors(kept, beside, {"format": FORMAT, "segmenter": json.dumps(described)})
 
     @classmethod
     def load(cls, path: str | Path) -> Segmenter:

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError, memory_shortage
-from ..files import replacing
+from ..files import replacing, reserve
 from ..quiet import quiet
 from .grid import Grid
 from .hdf5_times import forget_times
@@ -18,6 +18,7 @@ from .transforms import Affine, Composite, DisplacementField, Transform
 TRANSFORM_FILES = (".h5", ".tfm", ".txt", ".mat", ".xfm")
 _BSPLINE_SAMPLING_MM = 2.0
 _FARTHEST_MM = 1e6
+_HDF5_BYTES = 65_536  # of a file, besides its numbers
 
 
 def to_sitk(transform: Transform) -> sitk.Transform:
@@ -133,9 +134,13 @@ def write_transform(transform: Transform, path: str | Path) -> None:
     """
     with replacing(path) as beside:
         try:
+            written = to_sitk(transform)
+            hdf5 = beside.suffix.lower() == ".h5"
+            if hdf5:  # HDF5 crashes at the end of a process in which a disk was full
+                reserve(beside, _HDF5_BYTES + 8 * _numbers(transform))
             with quiet():
-                sitk.WriteTransform(to_sitk(transform), str(beside))
-            if beside.suffix.lower() == ".h5":
+                sitk.WriteTransform(written, str(beside))
+            if hdf5:
                 forget_times(beside)
         except RuntimeError as error:
             if beside.suffix in TRANSFORM_FILES:
@@ -143,6 +148,13 @@ def write_transform(transform: Transform, path: str | Path) -> None:
             raise InputError(
                 f"cannot write {Path(path).name}: allowed are {', '.join(TRANSFORM_FILES)}"
             ) from error
+
+
+def _numbers(transform: Transform) -> int:
+    """How many a file holds, about."""
+    if isinstance(transform, Composite):
+        return sum(_numbers(part) for part in transform.transforms)
+    return transform.data.numel() if isinstance(transform, DisplacementField) else 0
 
 
 def _matrix(transform: sitk.Transform) -> np.ndarray:

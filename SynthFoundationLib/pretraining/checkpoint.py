@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.files import save_tensors
 
 
 def save_checkpoint(
     folder: Path, name: str, tensors: dict[str, Tensor], optimiser: dict[str, Any], facts: dict[str, Any]
 ) -> Path:
     """Write `folder/name`, complete or not at all; an older one of that name is replaced."""
-    from safetensors.torch import save_file
-
     target, partial = folder / name, folder / f".{name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial / "weights.safetensors")
+    save_tensors(
+        {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, partial / "weights.safetensors"
+    )
     torch.save(optimiser, partial / "optimiser.pt")
     (partial / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
     for file in partial.iterdir():

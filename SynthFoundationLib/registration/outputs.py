@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..files import replacing
+from ..files import replacing, replacing_all
 from ..geometry import write_transform
 from ..images import write_image, write_labels
 from ..points import write_points
@@ -34,8 +34,9 @@ def save(
     - `NAME_moved.*`: each label map on the fixed grid, each set of points in the fixed scan;
     - `report.json`, `report.html`: numbers, verdict and pictures.
 
-    Labels and points are read before anything is written. Each file appears whole or not at all, the page
-    last: a folder with `report.html` is complete.
+    Labels and points are read before anything is written. The files take their places together once all of
+    them are written, the page last: a folder with `report.html` is complete, and what an earlier run left
+    there stays whole where this one fails.
 
     Raises:
         InputError: labels or points cannot be used, or the folder cannot be written to.
@@ -44,14 +45,7 @@ def save(
 
     carried = read_carried(moving_labels, moving_points)
     labels = moved_labels(carried, registration.transform, registration.fixed.grid)
-    folder = _made(Path(folder))
-    write_image(registration.moved, folder / "moved.nii.gz")
-    write_transform(registration.transform, folder / "transform.h5")
-    write_transform(registration.inverse, folder / "inverse.h5")
-    for name, moved in labels.items():
-        write_labels(moved, folder / name)
-    for name, points in moved_points(carried, registration.inverse).items():
-        write_points(points, folder / name)
+    points = moved_points(carried, registration.inverse)
     x, y, z = registration.fixed.grid.spacing
     verdict = judge(registration.report, (x * y * z) ** (1 / 3))
     report = {"verdict": verdict._asdict(), **_plain(registration.report)}
@@ -59,19 +53,26 @@ def save(
         report["labels"] = [
             {"file": name} | one for name in labels for one in volumes(carried.labels[name], labels[name])
         ]
-    _write(folder / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     pictures = draw(
         registration.fixed, registration.moving, registration.transform, registration.feature_maps
     )
-    _write(folder / "report.html", page(report, verdict, pictures))
+    with replacing_all(_made(Path(folder)), "report.html") as beside:
+        write_image(registration.moved, beside / "moved.nii.gz")
+        write_transform(registration.transform, beside / "transform.h5")
+        write_transform(registration.inverse, beside / "inverse.h5")
+        for name, moved in labels.items():
+            write_labels(moved, beside / name)
+        for name, carried_points in points.items():
+            write_points(carried_points, beside / name)
+        _write(
+            beside / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        )
+        _write(beside / "report.html", page(report, verdict, pictures))
 
 
 def _made(folder: Path) -> Path:
-    """The folder, without the report of an earlier run."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in ("report.html", "report.json"):
-            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise InputError(
             f"cannot write results to {folder.name}: {error.strerror}; choose a folder that you may write to"

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.files import replacing, save_tensors
 from SynthFoundationLib.synthesis.anatomy import Ledger, mask, sample_bumps, sample_pose
 from SynthFoundationLib.synthesis.draws import (
     Parameters,
@@ -86,7 +87,6 @@ def open_templates(folder: str | Path, cache: str | Path | None = None) -> Param
         InputError: when the folder holds no label map or no label of at least 64 voxels.
     """
     from safetensors import safe_open
-    from safetensors.torch import save_file
 
     folder = Path(folder)
     files = label_files(folder)
@@ -104,9 +104,8 @@ def open_templates(folder: str | Path, cache: str | Path | None = None) -> Param
         raise InputError(f"{folder.name}: no label of at least {SMALLEST_VOXELS} voxels was found")
     tensors = {f"{k:06d}": torch.from_numpy(np.packbits(s)) for k, s in enumerate(shapes)}
     sizes = json.dumps([list(s.shape) for s in shapes])
-    partial = target.with_name(f"{target.name}.partial")
-    save_file(tensors, partial, metadata={"fingerprint": mark, "count": str(len(shapes)), "sizes": sizes})
-    partial.replace(target)
+    with replacing(target) as beside:
+        save_tensors(tensors, beside, {"fingerprint": mark, "count": str(len(shapes)), "sizes": sizes})
     template.cache_clear()
     return {"cache": str(target), "count": len(shapes)}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.files import output_folder, replacing
+from SynthFoundationLib.files import output_folder, replacing, replacing_all
 
 
 def left_by_a_killed_run(path):
@@ -69,14 +69,38 @@ def test_an_output_folder_is_made_and_what_a_killed_run_left_is_swept_up(tmp_pat
     assert [p.name for p in folder.iterdir()] == ["kept.txt"]
 
 
-def test_writing_a_file_sweeps_up_what_a_killed_run_left_of_it_and_nothing_else(tmp_path):
+def test_writing_a_file_sweeps_up_what_killed_runs_left_and_nothing_else(tmp_path):
     of_this, of_another = (left_by_a_killed_run(tmp_path / name) for name in ("a.txt", "b.txt"))
     with replacing(tmp_path / "a.txt") as outer, replacing(tmp_path / "a.txt") as inner:
         outer.write_text("outer")
         inner.write_text("inner")
         assert not of_this.exists()
+        assert not of_another.exists()
     assert (tmp_path / "a.txt").read_text() == "outer"
-    assert of_another.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_results_take_their_places_together_and_the_seal_last(tmp_path):
+    (tmp_path / "a.txt").write_text("old")
+    (tmp_path / "seal").write_text("old")
+    with replacing_all(tmp_path, "seal") as beside:
+        for name in ("seal", "a.txt", "b.txt"):
+            (beside / name).write_text("new")
+        assert (tmp_path / "a.txt").read_text() == (tmp_path / "seal").read_text() == "old"
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        ("a.txt", "b.txt", "seal"), "new"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "told"), [(ZeroDivisionError(), ZeroDivisionError), (OSError(28, "full"), InputError)]
+)
+def test_an_error_leaves_the_results_of_an_earlier_run(tmp_path, error, told):
+    (tmp_path / "a.txt").write_text("old")
+    with pytest.raises(told), replacing_all(tmp_path, "seal") as beside:  # noqa: PT012
+        (beside / "a.txt").write_text("new")
+        raise error
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.txt": "old"}
 
 
 def test_the_unfinished_file_of_another_machine_is_left_alone_for_a_day(tmp_path):

@@ -6,47 +6,8 @@ from pathlib import Path
 
 import pytest
 
-WRITERS = """
-import sys
-from pathlib import Path
-import numpy as np, torch
-from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.features.unet import UNet, UNetConfig
-from SynthFoundationLib.features.weight_files import save_network
-from SynthFoundationLib.geometry import DisplacementField, Grid, write_transform
-from SynthFoundationLib.images import Image, LabelMap, write_image, write_labels
-from SynthFoundationLib.points import Points, write_points
-folder, grid = Path(sys.argv[1]), Grid((40, 40, 40))
-random = torch.randn(40, 40, 40)
-labels = torch.randint(0, 500, (40, 40, 40))
-field = DisplacementField(torch.randn(3, 40, 40, 40), grid)
-writers = {
-    **{
-        f"image{end}": lambda path: write_image(Image(random, grid), path)
-        for end in (".nii", ".nii.gz", ".nrrd", ".mha")
-    },
-    "labels.seg.nrrd": lambda path: write_labels(LabelMap(labels, grid), path),
-    "transform.h5": lambda path: write_transform(field, path),
-    "transform.tfm": lambda path: write_transform(field, path),
-    "points.mrk.json": lambda path: write_points(Points(np.random.rand(2000, 3)), path),
-    "points.csv": lambda path: write_points(Points(np.random.rand(4000, 3)), path),
-    "network.safetensors": lambda path: save_network(
-        UNet(UNetConfig(width=8, depth=2, out_channels=8)), path
-    ),
-}
-for name, write in writers.items():
-    path = folder / name
-    path.write_text("the old result")
-    try:
-        write(path)
-        print("WRITTEN", name)
-    except InputError as error:
-        print("REFUSED", name, error)
-    if path.read_text(errors="replace") != "the old result":
-        print("CHANGED", name)
-    print("LEFT", *[left.name for left in folder.glob(".*")])
-    path.unlink()
-"""
+WRITERS = Path(__file__).parent / "full_disk.py"
+KINDS = 15
 
 
 def in_a_small_disk(folder: Path, kilobytes: int, *command: str) -> subprocess.CompletedProcess:
@@ -61,16 +22,33 @@ def in_a_small_disk(folder: Path, kilobytes: int, *command: str) -> subprocess.C
     )
 
 
+def look(told: str, reason: str) -> None:
+    """Every kind of file was refused in one line where it did not fit, and written where it did."""
+    lines = [line.split(" ", 2) for line in told.splitlines()]
+    assert {line[0] for line in lines} == {"WRITTEN", "REFUSED"}, told
+    for what in ("WRITTEN", "REFUSED"):
+        assert len({line[1] for line in lines if line[0] == what}) >= KINDS - 1, told
+    for line in lines:
+        if line[0] == "REFUSED":
+            assert line[2].startswith(f"cannot write {line[1]}: ")
+            assert reason in line[2] or "the disk may be full" in line[2]
+            assert line[2].endswith("choose a folder with space that you may write to")
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mount namespaces are Linux's")
 def test_a_full_disk_is_one_error_and_leaves_the_old_result(tmp_path):
-    done = in_a_small_disk(tmp_path, 48, sys.executable, "-c", WRITERS, str(tmp_path))
+    done = in_a_small_disk(tmp_path, 400, sys.executable, str(WRITERS), str(tmp_path))
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    refused = [line for line in lines if line.startswith("REFUSED")]
-    assert len(refused) == 10, done.stdout
-    assert all("cannot write" in line and "choose a folder with space" in line for line in refused)
-    assert not [line for line in lines if line.startswith(("WRITTEN", "CHANGED"))]
-    assert {line for line in lines if line.startswith("LEFT")} == {"LEFT"}
+    look(done.stdout, "No space left on device")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
+def test_a_limit_on_what_may_be_written_is_one_error_and_leaves_the_old_result(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(WRITERS), str(tmp_path), "limit"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    look(done.stdout, "File too large")
 
 
 LIMITED = """
