@@ -220,11 +220,11 @@ def _settled(make: Callable[[Convolution], Source], convolution: Convolution, ti
 
 
 def _statistics(source: Source, tiles: list[Box]) -> tuple[Tensor, Tensor]:
-    """Return mean and variance (C,) of each channel over all tiles, in float64."""
+    """Return mean and variance (C,) of each channel over all tiles, in float64 (which not every device has)."""
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for box in tiles:
         part = source.read(box)[0].flatten(1)
-        variance, centre = (v.double() for v in torch.var_mean(part.float(), dim=1, correction=0))
+        variance, centre = (v.cpu().double() for v in torch.var_mean(part.float(), dim=1, correction=0))
         size, shift = part.shape[1], centre - mean
         squares = squares + variance * size + shift**2 * (count * size / (count + size))
         mean = mean + shift * (size / (count + size))

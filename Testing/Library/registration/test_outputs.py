@@ -102,12 +102,14 @@ def test_what_cannot_come_along_leaves_the_folder_alone(registration, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_no_page_of_an_earlier_run_survives_a_failing_one(registration, tmp_path):
-    (tmp_path / "report.html").write_text("earlier")
+def test_the_results_of_an_earlier_run_survive_a_failing_one(registration, tmp_path):
+    for name in ("report.html", "transform.h5"):
+        (tmp_path / name).write_text("earlier")
     (tmp_path / "moved.nii.gz").mkdir()
     with pytest.raises(InputError, match="moved"):
         registration.save(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["moved.nii.gz"]
+    assert {path.name for path in tmp_path.iterdir()} == {"moved.nii.gz", "report.html", "transform.h5"}
+    assert (tmp_path / "report.html").read_text() == (tmp_path / "transform.h5").read_text() == "earlier"
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(registration, tmp_path):

@@ -63,7 +63,7 @@ def test_the_report_is_plain_and_complete(result):
 
 
 def test_the_same_seed_gives_the_same_bytes(pair, brief):
-    first, second = (register(pair[0], pair[1], settings=brief, seed=3) for _ in range(2))
+    first, second = (register(pair[0], pair[1], settings=brief, features="mind", seed=3) for _ in range(2))
     for a, b in zip(first.transform.transforms, second.transform.transforms, strict=True):
         key = "matrix" if isinstance(a, Affine) else "data"
         assert np.asarray(getattr(a, key)).tobytes() == np.asarray(getattr(b, key)).tobytes()
@@ -74,13 +74,21 @@ def test_no_global_random_state_is_touched(pair, brief):
     torch.manual_seed(11)
     expected = torch.rand(3)
     torch.manual_seed(11)
-    register(pair[0], pair[1], settings=brief, transform="affine", initial_transform=Affine(), seed=5)
+    register(
+        pair[0],
+        pair[1],
+        settings=brief,
+        features="mind",
+        transform="affine",
+        initial_transform=Affine(),
+        seed=5,
+    )
     assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("kind", ["rigid", "affine"])
 def test_linear_kinds_give_one_matrix(pair, body, kind):
-    found = register(pair[0], pair[1], transform=kind)
+    found = register(pair[0], pair[1], transform=kind, features="mind")
     assert all(isinstance(part, Affine) for part in found.transform.transforms)
     linear = np.linalg.multi_dot([np.eye(4), *(p.matrix for p in reversed(found.transform.transforms))])
     if kind == "rigid":
@@ -110,7 +118,7 @@ def test_an_initial_transform_replaces_the_search(pair, body, brief, tmp_path, f
     if form == "file":
         write_transform(initial, tmp_path / "start.h5")
         initial = tmp_path / "start.h5"
-    found = register(fixed, away, settings=brief, initial_transform=initial)
+    found = register(fixed, away, settings=brief, features="mind", initial_transform=initial)
     target = Affine(FAR).apply(truth.apply(body))
     assert landmark_error(found.transform, body, target) < 1.2
     np.testing.assert_allclose(found.inverse.apply(found.transform.apply(body)), body, atol=0.3)
@@ -122,8 +130,10 @@ def test_landmarks_start_and_draw(pair, body, brief):
     places = body[:: len(body) // 8][:8]
     targets = truth.apply(places)
     targets[3] += (5.0, 0.0, 0.0)
-    without = register(fixed, moving, settings=brief)
-    with_them = register(fixed, moving, settings=brief, fixed_landmarks=places, moving_landmarks=targets)
+    without = register(fixed, moving, settings=brief, features="mind")
+    with_them = register(
+        fixed, moving, settings=brief, features="mind", fixed_landmarks=places, moving_landmarks=targets
+    )
     errors = [np.linalg.norm(r.transform.apply(places) - targets, axis=1) for r in (without, with_them)]
     assert errors[0][3] > 4
     assert errors[1].max() < 1.0
@@ -142,7 +152,7 @@ def test_masks_keep_what_is_outside_from_pulling(pair, body, brief):
     kept[:, :14] = 0
     image, mask = Image(spoiled, moving.grid), LabelMap(kept, moving.grid)
     pose = truth.transforms[-1]
-    found = register(fixed, image, settings=brief, moving_mask=mask, initial_transform=pose)
+    found = register(fixed, image, settings=brief, features="mind", moving_mask=mask, initial_transform=pose)
     inside = moving.grid.to_index(truth.apply(body))[:, 1] > 17
     error = np.linalg.norm(found.transform.apply(body[inside]) - truth.apply(body[inside]), axis=1)
     assert inside.sum() > 200
@@ -154,14 +164,19 @@ def test_several_contrasts_count_together(pair, body, brief):
     noise = torch.Generator().manual_seed(0)
     blanks = [Image(100 * torch.rand(x.data.shape, generator=noise), x.grid) for x in (fixed, moving)]
     sides = [[blank, image] for blank, image in zip(blanks, (fixed, moving), strict=True)]
-    found = register(*sides, settings=brief, initial_transform=truth.transforms[-1])
+    found = register(*sides, settings=brief, features="mind", initial_transform=truth.transforms[-1])
     assert found.moved.channels == 2
     assert landmark_error(found.transform, body, truth.apply(body)) < 1.5
 
 
 def test_every_way_to_give_an_image_is_the_same(pair, brief, tmp_path):
     fixed, moving, truth = pair
-    options = {"settings": brief, "transform": "rigid", "initial_transform": truth.transforms[-1]}
+    options = {
+        "settings": brief,
+        "features": "mind",
+        "transform": "rigid",
+        "initial_transform": truth.transforms[-1],
+    }
     sitk.WriteImage(to_sitk(fixed), str(tmp_path / "fixed.nrrd"))
     found = [
         register(fixed, moving, **options),
@@ -177,8 +192,10 @@ def test_every_way_to_give_an_image_is_the_same(pair, brief, tmp_path):
 def test_symmetric_registrations_of_exchanged_images_are_inverse(pair, body, brief):
     fixed, moving, truth = pair
     pose = truth.transforms[-1]
-    there = register(fixed, moving, settings=brief, symmetric=True, initial_transform=pose)
-    back = register(moving, fixed, settings=brief, symmetric=True, initial_transform=pose.inverse())
+    there = register(fixed, moving, settings=brief, features="mind", symmetric=True, initial_transform=pose)
+    back = register(
+        moving, fixed, settings=brief, features="mind", symmetric=True, initial_transform=pose.inverse()
+    )
     round_trip = back.transform.apply(there.transform.apply(body))
     assert np.linalg.norm(round_trip - body, axis=1).mean() < 1.0
 

@@ -21,7 +21,7 @@ def told():
 @pytest.fixture(scope="module")
 def session(pair, told):
     """A session that has been run."""
-    session = RegistrationSession(pair[0], pair[1])
+    session = RegistrationSession(pair[0], pair[1], features="mind")
     session.run(
         progress=lambda stage, fraction: told["progress"].append((stage, fraction, time.perf_counter())),
         on_state=lambda stage, transform: told["states"].append((stage, transform)),
@@ -62,11 +62,15 @@ def test_who_watches_can_stop_it_anywhere_and_go_on_later(pair, body, brief, sta
         if now == stage:
             raise Cancelled("stopped")
 
-    session = RegistrationSession(pair[0], pair[1], settings=brief, initial_transform=pair[2].transforms[-1])
+    session = RegistrationSession(
+        pair[0], pair[1], settings=brief, features="mind", initial_transform=pair[2].transforms[-1]
+    )
     with pytest.raises(Cancelled):
         session.run(progress=stop)
     result = session.update()
-    whole = register(pair[0], pair[1], settings=brief, initial_transform=pair[2].transforms[-1])
+    whole = register(
+        pair[0], pair[1], settings=brief, features="mind", initial_transform=pair[2].transforms[-1]
+    )
     np.testing.assert_allclose(result.transform.apply(body), whole.transform.apply(body), atol=1e-4)
 
 
@@ -137,7 +141,9 @@ def test_a_mask_taken_away_brings_back_what_it_hid(pair, body, brief):
     fixed = pair[0]
     kept = np.zeros(fixed.grid.shape, np.int32)
     kept[14:34, 14:34, 14:34] = 1
-    session = RegistrationSession(fixed, pair[1], settings=brief, initial_transform=pair[2].transforms[-1])
+    session = RegistrationSession(
+        fixed, pair[1], settings=brief, features="mind", initial_transform=pair[2].transforms[-1]
+    )
     masked = session.run(fixed_mask=LabelMap(kept, fixed.grid))
     whole = session.update()
     truth = pair[2].apply(body)
@@ -147,7 +153,9 @@ def test_a_mask_taken_away_brings_back_what_it_hid(pair, body, brief):
 
 @pytest.mark.parametrize("kind", ["rigid", "affine"])
 def test_landmarks_draw_a_linear_transform_softly_and_let_go_again(pair, body, kind):
-    session = RegistrationSession(pair[0], pair[1], transform=kind, initial_transform=pair[2].transforms[-1])
+    session = RegistrationSession(
+        pair[0], pair[1], transform=kind, features="mind", initial_transform=pair[2].transforms[-1]
+    )
     before = session.run()
     places = body[:: len(body) // 5][:5]
     targets = before.transform.apply(places) + np.array([0.0, 6.0, 0.0])
