@@ -80,6 +80,8 @@ def replacing_all(folder: Path, seal: str) -> Iterator[Path]:
         try:
             staging.mkdir()
             yield staging
+            for file in staging.iterdir():
+                check_place(folder / file.name)
             (folder / seal).unlink(missing_ok=True)
             for file in sorted(staging.iterdir(), key=lambda file: (file.name == seal, file.name)):
                 os.replace(file, folder / file.name)
