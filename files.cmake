@@ -227,6 +227,7 @@ set(SynthFoundation_SCRIPTS
   SynthFoundationModuleLib/panel.py
   SynthFoundationModuleLib/parameters.py
   SynthFoundationModuleLib/process.py
+  SynthFoundationModuleLib/regions.py
   SynthFoundationModuleLib/register_panel.py
   SynthFoundationModuleLib/registration.py
   SynthFoundationModuleLib/sample_data.py

@@ -69,10 +69,11 @@ def _called_on_logic(name: str) -> Any:
 
 
 def on_startup_completed() -> None:
-    """Register sample data; go on with an installation that a restart interrupted."""
-    from SynthFoundationModuleLib import dependencies, sample_data
+    """Register sample data, look after results that are loaded, go on with an interrupted installation."""
+    from SynthFoundationModuleLib import dependencies, sample_data, transforms
 
     sample_data.register()
+    transforms.watch_loading(slicer.mrmlScene)
     if slicer.util.mainWindow() is not None and dependencies.resume():
         slicer.util.selectModule("SynthFoundation")
         widget = slicer.util.getModuleWidget("SynthFoundation")

@@ -15,7 +15,8 @@ import platform
 import shutil
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import slicer
@@ -63,14 +64,56 @@ def ensure(on_state: Callable[[str], None] = lambda text: None) -> None:
     _check_room()
     _ask(lacking)
     if any(name.startswith("torch") for name in lacking):
-        on_state(_("Installing PyTorch; this takes some minutes…"))
+        with _told(_("Installing PyTorch; this takes some minutes…"), on_state):
+            _install_torch()
+    with _told(_("Installing the remaining packages…"), on_state):
+        _install_rest()
+    _check_installed()
+
+
+def repair(on_state: Callable[[str], None] = lambda text: None) -> None:
+    """Remove torch and install it again, after asking: it is there, but does not work.
+
+    Raises:
+        UserError: the user declined, or it cannot be installed; says why and what to do.
+    """
+    if slicer.app.testingEnabled():
+        raise UserError(_("Nothing is installed while Slicer is being tested."))
+    _refuse_intel_macs()
+    _check_room()
+    text = _(
+        "PyTorch is installed. If the self-test fails, it may be damaged or not fit this computer: it is "
+        "removed, downloaded (up to 3 GB) and installed again.\n\nDo it now?"
+    )
+    if not slicer.util.confirmOkCancelDisplay(text, _NAME):
+        raise UserError(_("Nothing was changed."))
+    with _told(_("Installing PyTorch again; this takes some minutes…"), on_state):
+        _uninstall_torch()
         _install_torch()
-    on_state(_("Installing the remaining packages…"))
-    _install_rest()
+    with _told(_("Installing the remaining packages…"), on_state):
+        _install_rest()
+    _check_installed()
+
+
+def _check_installed() -> None:
     if left := missing():
         raise UserError(
             _("Still not installed: {names}. The Python console says more.").format(names=", ".join(left))
         )
+
+
+@contextmanager
+def _told(text: str, on_state: Callable[[str], None]) -> Iterator[None]:
+    """Say what is being done, in the panel and in a dialog that moves while packages are installed."""
+    on_state(text)
+    dialog = slicer.util.createProgressDialog(labelText=text, windowTitle=_NAME, maximum=0)
+    dialog.setCancelButton(None)  # pip cannot be stopped without harm
+    slicer.app.processEvents()
+    try:
+        yield
+    finally:
+        dialog.close()
+        dialog.deleteLater()
 
 
 def numpy_clash() -> str:
@@ -122,7 +165,7 @@ def _check_room() -> None:
         )
 
 
-def _install_torch() -> None:
+def _refuse_intel_macs() -> None:
     if sys.platform == "darwin" and platform.machine() == "x86_64":
         raise UserError(
             _(
@@ -130,6 +173,23 @@ def _install_torch() -> None:
                 "Slicer under Rosetta). Use a Slicer for Apple silicon, Windows or Linux."
             ).format(version=TORCH)
         )
+
+
+def _uninstall_torch() -> None:
+    """Without the PyTorch extension nothing is removed; it is installed first (`_install_torch`)."""
+    with suppress(ImportError):
+        from PyTorchUtils import PyTorchUtilsLogic
+
+        _found.clear()
+        try:
+            PyTorchUtilsLogic().uninstallTorch(askConfirmation=False)
+        except Exception as error:
+            logging.exception("SynthFoundation: removing torch")
+            raise UserError(_failure("PyTorch", error)) from error
+
+
+def _install_torch() -> None:
+    _refuse_intel_macs()
     try:
         from PyTorchUtils import PyTorchUtilsLogic
     except ImportError:

@@ -80,6 +80,7 @@ class FewShotControls(Panel):
         with telling(self.ui.segmentMessageLabel):
             show_text(self.ui.segmentMessageLabel, "")
             dependencies.ensure(lambda text: show_text(self.ui.segmentMessageLabel, text))
+            show_text(self.ui.segmentMessageLabel, "")
             self._ask()
         self.refresh()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -50,8 +51,12 @@ class ModelPanel(Panel):
         else:
             clash = dependencies.numpy_clash()
             ui.stateLabel.text = clash or _("Everything that is needed is installed.")
-        done = None if lacking else _("Everything that is needed is installed.")
-        enable(ui.installButton, done, _("Download and install PyTorch and safetensors, after asking."))
+        wait = _("Wait for the answer.") if self.busy else None
+        ui.installButton.text = _("Install what is needed") if lacking else _("Repair the installation")
+        tip = _("Download and install PyTorch and safetensors, after asking.")
+        if not lacking:
+            tip = _("Where the self-test fails: remove PyTorch and install it again, after asking.")
+        enable(ui.installButton, wait, tip)
         needed = _("Install what is needed first.") if lacking else None
         if self.busy:
             ui.testButton.text = _("Cancel")
@@ -59,7 +64,6 @@ class ModelPanel(Panel):
         else:
             ui.testButton.text = _("Self-test")
             enable(ui.testButton, needed, _("Check the installation, the weights and the computation."))
-        wait = _("Wait for the answer.") if self.busy else None
         chosen = None
         if self.parameters is not None and not self.parameters.picturedVolume:
             chosen = _("Choose a volume.")
@@ -71,12 +75,18 @@ class ModelPanel(Panel):
         enable(ui.clearButton, needed or wait, tip)
 
     def on_install(self) -> None:
-        """Install what is missing, after asking."""
+        """Install what is missing, or all of it again, after asking."""
         with telling(self.ui.modelMessageLabel):
             show_text(self.ui.modelMessageLabel, "")
-            dependencies.ensure(self._tell_state)
+            if dependencies.missing():
+                dependencies.ensure(self._tell_state)
+            else:
+                dependencies.repair(self._tell_state)
             self._worker.close()
-            show_text(self.ui.modelMessageLabel, "")
+            text = _("Installed. The self-test tells whether it works.")
+            if "torch" in sys.modules:
+                text = _("Installed. Restart Slicer, then run the self-test.")
+            show_text(self.ui.modelMessageLabel, text)
         self.refresh()
 
     def on_test(self) -> None:
@@ -174,8 +184,12 @@ def report_lines(answer: dict[str, Any]) -> Iterator[str]:
     if not answer["weights"]:
         yield rich(_("No network is installed: scans are compared by self-similarity (MIND)."))
     for weights in answer["weights"]:
-        text = _("Weights {id}, licence {licence}, sha256 {sha256}").format(**weights)
-        yield rich(text + (": {}".format(weights["error"]) if weights.get("error") else ""))
+        text = _("Weights {id}, licence {licence}, sha256:").format(**weights)
+        digits = str(weights["sha256"])
+        half = (len(digits) + 1) // 2  # a line that does not fit would widen the panel
+        yield "<br>".join((rich(text), rich(digits[:half]), rich(digits[half:])))
+        if weights.get("error"):
+            yield rich(str(weights["error"]))
     for test in answer["self_test"]:
         word = _("passed") if test["passed"] else _("failed")
         line = _("Test of {name}: {word} in {seconds:.1f} s").format(word=word, **test)

@@ -14,10 +14,11 @@ from . import dependencies, display
 from .errors import UserError
 from .landmarks import Placer, make_list
 from .machine_widgets import MachineWidgets
-from .outputs import make_outputs
+from .outputs import make_outputs, needs_worker
 from .panel import Panel, after, enable, loaded_volumes, show_text, telling
-from .process import Worker
-from .registration import Inputs, Registered, RegistrationSession, put_in_scene
+from .process import Worker, WorkerError
+from .regions import make_box, mark_of
+from .registration import Inputs, Registered, RegistrationSession, known_result, put_in_scene
 from .transforms import remove_result
 from .verdict import verdict_text
 
@@ -37,6 +38,7 @@ class RegisterPanel(Panel):
         self._update_later = after(DEBOUNCE_MS, self._update)
         self._board_later = after(DEBOUNCE_MS, self._show_comparison)
         self._guided: Any = None  # what the last request was guided by
+        self._outputs_next = False  # whether the request under way was made for outputs
         self._watched: list[tuple[Any, int]] = []
         self._compared: tuple | None = None
         self.result: Registered | None = None
@@ -46,6 +48,8 @@ class RegisterPanel(Panel):
         ui.restoreButton.connect("clicked()", self.on_restore)
         ui.landmarkButton.connect("clicked()", self.on_landmark)
         ui.outputsButton.connect("clicked()", self.on_outputs)
+        ui.fixedBoxButton.connect("clicked()", lambda: self.on_box("fixed"))
+        ui.movingBoxButton.connect("clicked()", lambda: self.on_box("moving"))
 
     @property
     def busy(self) -> bool:
@@ -53,10 +57,15 @@ class RegisterPanel(Panel):
         return self._session.busy
 
     def connect(self, parameters: Any) -> None:
-        """Bind the widgets to a parameter node."""
+        """Bind the widgets to a parameter node; go on with the result that its scene holds."""
         super().connect(parameters)
         self.choose_volumes()
         self._machine.refresh()
+        if self.result is None and self._placed():
+            self.result = known_result(parameters.forward, parameters.inverse)
+            self._guided = self._guidance_mark()
+            self._show_verdict()
+            self.refresh()
 
     def disconnect(self) -> None:
         """Unbind the widgets."""
@@ -94,7 +103,10 @@ class RegisterPanel(Panel):
             dependencies.ensure(lambda text: self._progress(text, 0.0))
             show_text(self.ui.verdictLabel, "")
             self._session.close()
+            self._outputs_next = False
             self._start()
+        if not self.busy:  # refused, or not installed
+            self._hide_progress()
         self.refresh()
 
     def _start(self) -> None:
@@ -109,6 +121,7 @@ class RegisterPanel(Panel):
                 self._failed(error)
 
         session.start(inputs, done, failed, self._show_progress)
+        self._guided = self._guidance_mark()  # points may have been attached to their volume
         self._progress(_("Preparing"), 0.0)
 
     def _update(self) -> None:
@@ -141,9 +154,13 @@ class RegisterPanel(Panel):
             if first:
                 self.ui.compareSection.collapsed = self.ui.correctSection.collapsed = False
             self._show_comparison()
+            if self._outputs_next:
+                self._outputs_next = False
+                self._make_outputs()
         self.refresh()
 
     def _failed(self, error: UserError) -> None:
+        self._outputs_next = False
         self._hide_progress()
         show_text(self.ui.messageLabel, str(error))
         self.refresh()
@@ -175,6 +192,9 @@ class RegisterPanel(Panel):
             reason,
             _("Click the same place first in the fixed, then in the moving volume. Drag points at any time."),
         )
+        for role, button in (("fixed", ui.fixedBoxButton), ("moving", ui.movingBoxButton)):
+            tip = _("Make a box and drag its sides: only what lies inside counts.")
+            enable(button, None if chosen.getValue(role) else _("Choose a volume first."), tip)
         ui.landmarkButton.checked = self._placer.active
         show_text(ui.landmarkLabel, self._placer.hint)
         missing = None if placed and self.result else _("Register first.")
@@ -278,18 +298,46 @@ class RegisterPanel(Panel):
         chosen = self.parameters
         self._session.close()
         self._board.hide()
-        if chosen.movingLandmarks:
-            chosen.movingLandmarks.SetAndObserveTransformNodeID(None)
         remove_result(chosen.moving, [chosen.forward, chosen.inverse])
         chosen.checkerboard = False
         self.result = self._compared = None
         self.refresh()
 
+    def on_box(self, role: str) -> None:
+        """Make a box to drag, and let only what lies inside count."""
+        volume = self.parameters.getValue(role)
+        if volume is not None:
+            setattr(self.parameters, f"{role}Mask", make_box(volume, role))
+
     def on_outputs(self) -> None:
-        """Make the chosen volumes, labels and points."""
+        """Make the chosen volumes, labels and points; register again where the worker has forgotten how."""
         show_text(self.ui.messageLabel, "")
         with telling(self.ui.messageLabel):
-            make_outputs(self.parameters, self._session, self._failed)
+            dependencies.ensure(lambda text: self._progress(text, 0.0))
+            if needs_worker(self.parameters) and not self._session.kept:
+                self._outputs_next = True
+                self._start()
+            else:
+                self._make_outputs()
+        if not self.busy:
+            self._hide_progress()
+        self.refresh()
+
+    def _make_outputs(self) -> None:
+        made: list[str] = []
+
+        def on_made(node: Any) -> None:
+            made.append(node.GetName())
+            show_text(self.ui.messageLabel, _("Made: {names}.").format(names=", ".join(made)))
+
+        def failed(error: WorkerError) -> None:
+            if error.missing and not self.busy:  # the worker forgot the session to save memory
+                self._session.close()
+                self.on_outputs()
+            else:
+                self._failed(error)
+
+        make_outputs(self.parameters, self._session, on_made, failed)
 
     def _watch(self, nodes: list[Any]) -> None:
         """Follow changes inside landmarks and masks."""
@@ -319,7 +367,7 @@ class RegisterPanel(Panel):
         for node in lists if count else []:
             marks += [tuple(node.GetNthControlPointPosition(n)) for n in range(count)]
         for node in (chosen.fixedMask, chosen.movingMask):
-            marks += [part.GetMTime() for part in _parts(node)] if node else [0]
+            marks += _mask_mark(node)
         return tuple(marks)
 
     # -- the scene ----------------------------------------------------------------------------------------
@@ -352,6 +400,7 @@ class RegisterPanel(Panel):
         self._session = RegistrationSession(self._worker)
         self._board = display.Checkerboard()
         self.result = self._compared = self._guided = None
+        self._outputs_next = False
         self._hide_progress()
         for label in (self.ui.messageLabel, self.ui.verdictLabel):
             show_text(label, "")
@@ -368,6 +417,19 @@ def _parts(node: Any) -> dict[Any, Any]:
     if node.IsA("vtkMRMLMarkupsROINode"):
         return {node: vtk.vtkCommand.ModifiedEvent}
     return {node: slicer.vtkMRMLMarkupsNode.PointModifiedEvent}
+
+
+def _mask_mark(node: Any) -> list[Any]:
+    """Changes whenever a mask does, not when it goes along with its volume."""
+    if node is None:
+        return [0]
+    if node.IsA("vtkMRMLMarkupsROINode"):
+        return [node.GetID(), *mark_of(node)]
+    return [node.GetID(), *(part.GetMTime() for part in _contents(node))]
+
+
+def _contents(node: Any) -> list[Any]:
+    return [node.GetSegmentation()] if node.IsA("vtkMRMLSegmentationNode") else [node.GetImageData()]
 
 
 def _stage_name(stage: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +15,10 @@ from slicer.i18n import tr as _
 from .errors import UserError
 from .geometry import chain, matrix_of, matrix_of_grid, vtk_matrix
 from .process import OnError, OnResult, Progress, Worker, WorkerError
-from .scans import fingerprint, from_world, landmark_pairs, mask_on, scan_of, to_world, voxels
+from .scans import attach_points, fingerprint, from_world, landmark_pairs, mask_on, scan_of, to_world, voxels
 from .transforms import initial_matrix, place_result
 
+_REPORT = "SynthFoundation.Report"  # attribute of the forward transform: verdict and numbers
 _names = itertools.count(1)
 
 
@@ -58,7 +60,10 @@ class Inputs:
         """What the user adds to a session: landmarks, masks, stiffness."""
         pairs = landmark_pairs(self.fixed_landmarks, self.moving_landmarks, self.moving)
         masks = ((self.fixed_mask, self.fixed, "fixed"), (self.moving_mask, self.moving, "moving"))
-        drawn = [mask_on(mask, scan_of(volume, role), role) if mask else None for mask, volume, role in masks]
+        drawn = [
+            mask_on(mask, scan_of(volume, role), volume, role) if mask else None
+            for mask, volume, role in masks
+        ]
         return {
             "fixed_mask": drawn[0],
             "moving_mask": drawn[1],
@@ -96,13 +101,18 @@ class RegistrationSession:
         return self._request is not None
 
     @property
+    def kept(self) -> bool:
+        """Whether the worker should still have the last result."""
+        return self._known is not None and self._known[0] == self._worker.generation > 0
+
+    @property
     def nodes(self) -> list[Any]:
         """The volumes of the request under way."""
         return [self._inputs.fixed, self._inputs.moving] if self._inputs else []
 
     def can_update(self, inputs: Inputs) -> bool:
         """Whether the worker still has what an update of these inputs needs."""
-        return self._worker.generation > 0 and self._known == (self._worker.generation, inputs.identity())
+        return self.kept and self._known == (self._worker.generation, inputs.identity())
 
     def start(
         self, inputs: Inputs, on_result: OnResult, on_error: OnError, on_progress: Progress | None = None
@@ -113,6 +123,7 @@ class RegistrationSession:
             UserError: the inputs cannot be used.
         """
         inputs.check()
+        attach_points(inputs.moving_landmarks, inputs.moving)
         guidance = inputs.guidance()
         method, params = self._question(inputs)
         self._inputs = inputs
@@ -175,18 +186,30 @@ class RegistrationSession:
 def put_in_scene(
     inputs: Inputs, result: dict[str, Any], forward: Any = None, inverse: Any = None
 ) -> Registered:
-    """Put the transforms of an answer into the scene, into these nodes where they are given."""
+    """Put the transforms of an answer into the scene, into these nodes where they are given.
+
+    Landmarks and a mask that lie where the moving volume lies belong to its image and move along.
+    """
+    parent = inputs.moving.GetParentTransformNode()
+    drawn = [node for node in (inputs.moving_landmarks, inputs.moving_mask) if node is not None]
+    along = [node for node in drawn if node.GetParentTransformNode() is parent]
     forward, inverse = place_result(result, inputs.fixed, inputs.moving, forward, inverse)
-    if inputs.moving_landmarks is not None:  # the points belong to the moving image and move along
-        inputs.moving_landmarks.SetAndObserveTransformNodeID(forward.GetID())
-    return Registered(
-        forward,
-        inverse,
-        result["verdict"],
-        list(result.get("reasons", [])),
-        dict(result.get("numbers", {})),
-        float(result.get("seconds") or 0.0),
-    )
+    for node in along:
+        node.SetAndObserveTransformNodeID(forward.GetID())
+    told = {
+        "verdict": result["verdict"],
+        "reasons": list(result.get("reasons", [])),
+        "numbers": dict(result.get("numbers", {})),
+        "seconds": float(result.get("seconds") or 0.0),
+    }
+    forward.SetAttribute(_REPORT, json.dumps(told))
+    return Registered(forward, inverse, **told)
+
+
+def known_result(forward: Any, inverse: Any) -> Registered | None:
+    """The result that these nodes hold since an earlier session, as saved with the scene."""
+    told = forward.GetAttribute(_REPORT) if forward is not None and inverse is not None else None
+    return Registered(forward, inverse, **json.loads(told)) if told else None
 
 
 def resampled(moving: Any, fixed: Any) -> np.ndarray:

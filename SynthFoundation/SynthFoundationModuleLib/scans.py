@@ -12,10 +12,21 @@ from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 from .errors import UserError
-from .geometry import GridDict, array_of_matrix, flipped, grid_of, is_orthonormal, matrix_of, vtk_matrix
+from .geometry import (
+    GridDict,
+    array_of_matrix,
+    chain,
+    flipped,
+    grid_of,
+    is_orthonormal,
+    matrix_of,
+    vtk_matrix,
+)
 
 PREVIOUS_PARENT = "SynthFoundation.PreviousParent"  # node reference of a result: what it replaced
 RESULT = "SynthFoundation.Result"  # attribute of transform nodes made by a registration
+
+_BOX_CELLS = 48  # cells along each edge of an ROI that is bent
 
 # What a volume is taken for: as it is displayed; as it was before it was registered; or in its own space.
 Role: TypeAlias = Literal["fixed", "moving", "stored"]
@@ -148,14 +159,14 @@ def voxels(image: Any) -> np.ndarray:
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
 
 
-def mask_on(node: Any, scan: Scan, role: Role) -> np.ndarray:
-    """A segmentation, label map or ROI as a uint8 mask (k, j, i) on the voxels of a scan in the same role.
+def mask_on(node: Any, scan: Scan, volume: Any, role: Role) -> np.ndarray:
+    """A segmentation, label map or ROI as a uint8 mask (k, j, i) on the voxels of a volume's scan.
 
     Raises:
         UserError: nothing of it lies in the scan.
     """
     if node.IsA("vtkMRMLMarkupsROINode"):
-        mask = _inside_box(node, scan)
+        mask = _inside_box(node, scan, _box_to_scan(node, volume, role))
     else:
         mask = (labels_on(node, scan, role) != 0).astype(np.uint8)
     if not mask.any():
@@ -165,6 +176,18 @@ def mask_on(node: Any, scan: Scan, role: Role) -> np.ndarray:
             )
         )
     return mask
+
+
+def _box_to_scan(roi: Any, volume: Any, role: Role) -> Any:
+    """The VTK transform from an ROI's own space to where a volume lies in this role.
+
+    A box drawn after a registration, around the moving volume where it is shown then, means that place of it.
+    """
+    shown, volume_shown = roi.GetParentTransformNode(), volume.GetParentTransformNode()
+    before, volume_before = parent_of(roi, role), parent_of(volume, role)
+    if volume_before is volume_shown or before is not shown:
+        return to_world(before)
+    return chain([to_world(shown), from_world(volume_shown), to_world(volume_before)])
 
 
 def labels_on(node: Any, scan: Scan, role: Role, segments: list[str] | None = None) -> np.ndarray:
@@ -206,10 +229,12 @@ def segment_ids(segmentation: Any) -> list[str]:
     return [content.GetNthSegmentID(n) for n in range(content.GetNumberOfSegments())]
 
 
-def _inside_box(roi: Any, scan: Scan) -> np.ndarray:
-    world_to_box = vtk.vtkMatrix4x4()
-    vtk.vtkMatrix4x4.Invert(roi.GetObjectToWorldMatrix(), world_to_box)
-    to_box = (array_of_matrix(world_to_box) @ scan.matrix).astype(np.float32)
+def _inside_box(roi: Any, scan: Scan, transform: Any) -> np.ndarray:
+    """The voxels in an ROI whose own space the transform takes to the scan."""
+    if not transform.IsA("vtkLinearTransform"):
+        return _inside_bent_box(roi, scan, transform)
+    to_scan = array_of_matrix(transform.GetMatrix()) @ array_of_matrix(roi.GetObjectToNodeMatrix())
+    to_box = (np.linalg.inv(to_scan) @ scan.matrix).astype(np.float32)
     half = np.array(roi.GetSize(), np.float32) / 2
     depth, height, width = scan.array.shape
     j, i = np.meshgrid(np.arange(height, dtype=np.float32), np.arange(width, dtype=np.float32), indexing="ij")
@@ -221,6 +246,35 @@ def _inside_box(roi: Any, scan: Scan) -> np.ndarray:
         ]
         mask[k] = inside[0] & inside[1] & inside[2]
     return mask
+
+
+def _inside_bent_box(roi: Any, scan: Scan, transform: Any) -> np.ndarray:
+    """The same behind a transform that is not linear, by way of an image of the box."""
+    cells = np.full(3, _BOX_CELLS)
+    matrix = array_of_matrix(roi.GetObjectToNodeMatrix())
+    matrix = matrix @ np.diag([*(np.array(roi.GetSize()) / cells), 1.0])
+    matrix[:3, 3] -= matrix[:3, :3] @ ((cells - 1) / 2)
+    box = oriented_image(np.ones(cells, np.uint8), matrix, tuple(cells.tolist()))
+    reference = oriented_image(None, scan.matrix, scan.array.shape[::-1])
+    target = slicer.vtkOrientedImageData()
+    resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
+    if not resample(box, reference, target, False, False, transform):
+        return np.zeros(scan.array.shape, np.uint8)
+    return np.array(voxels(target))
+
+
+def attach_points(points: Any, volume: Any) -> None:
+    """Let points placed over a moving volume where it is shown now go along with it from here on."""
+    parent = volume.GetParentTransformNode()
+    if points is None or parent_before(volume) is parent or points.GetParentTransformNode() is parent:
+        return
+    back = from_world(parent)
+    world = [points.GetNthControlPointPositionWorld(n) for n in range(points.GetNumberOfControlPoints())]
+    with slicer.util.NodeModify(points):
+        points.SetAndObserveTransformNodeID(parent.GetID())
+        for n, place in enumerate(world):
+            if points.GetNthControlPointPositionStatus(n) == points.PositionDefined:
+                points.SetNthControlPointPosition(n, *back.TransformPoint(place))
 
 
 def landmark_pairs(fixed: Any, moving: Any, moving_volume: Any) -> tuple[np.ndarray, np.ndarray] | None:

@@ -12,6 +12,8 @@ from slicer.i18n import tr as _
 from .geometry import affine_transform, array_of_matrix, chain, displacement_transform, ras_to_lps
 from .scans import PREVIOUS_PARENT, RESULT, from_world, parent_before, to_world
 
+_watched: list[int] = []  # the tag of the one observer of the scene
+
 
 def fixed_to_moving(result: dict[str, Any]) -> list[Any]:
     """VTK transforms (RAS mm) which applied in order take fixed points to moving points in the world."""
@@ -66,11 +68,22 @@ def _joined(parts: list[Any]) -> list[Any]:
 
 def _node(node: Any, kind: str, name: str) -> Any:
     """The node of an earlier result where it can hold this one, else a new one."""
-    if node is not None and slicer.mrmlScene.IsNodePresent(node):
-        if node.GetClassName() == kind:
-            return node
-        slicer.mrmlScene.RemoveNode(node)
-    return slicer.mrmlScene.AddNewNodeByClass(kind, slicer.mrmlScene.GenerateUniqueName(name))
+    old = node if node is not None and slicer.mrmlScene.IsNodePresent(node) else None
+    if old is not None and old.GetClassName() == kind:
+        return old
+    children = _children(old)
+    if old is not None:
+        slicer.mrmlScene.RemoveNode(old)
+    node = slicer.mrmlScene.AddNewNodeByClass(kind, slicer.mrmlScene.GenerateUniqueName(name))
+    for child in children:
+        child.SetAndObserveTransformNodeID(node.GetID())
+    return node
+
+
+def _children(transform: Any) -> list[Any]:
+    """What is under a transform node."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLTransformableNode")
+    return [] if transform is None else [node for node in nodes if node.GetParentTransformNode() is transform]
 
 
 def _fill(node: Any, parts: list[Any], role: str, fixed: Any, moving: Any) -> None:
@@ -85,6 +98,27 @@ def _fill(node: Any, parts: list[Any], role: str, fixed: Any, moving: Any) -> No
         roles = slicer.vtkMRMLTransformNode
         node.SetNodeReferenceID(roles.GetFixedNodeReferenceRole(), fixed.GetID())
         node.SetNodeReferenceID(roles.GetMovingNodeReferenceRole(), moving.GetID())
+
+
+def watch_loading(scene: Any) -> None:
+    """From now on let results that are loaded be what they were when they were saved.
+
+    Files do not say how to interpolate between the voxels of a displacement field, and Slicer then does it by
+    cubic splines: that is some hundredths of a millimetre beside the linear field of the library.
+    """
+    if not _watched:
+        _watched.append(scene.AddObserver(scene.EndImportEvent, lambda *_: interpolate_linearly()))
+
+
+def interpolate_linearly() -> None:
+    """Set all results in the scene to interpolate linearly between the voxels of their fields."""
+    for node in slicer.util.getNodesByClass("vtkMRMLTransformNode"):
+        if node.GetAttribute(RESULT):
+            parts = vtk.vtkCollection()
+            slicer.vtkMRMLTransformNode.FlattenGeneralTransform(parts, node.GetTransformFromParent())
+            for n in range(parts.GetNumberOfItems()):
+                if parts.GetItemAsObject(n).IsA("vtkGridTransform"):
+                    parts.GetItemAsObject(n).SetInterpolationModeToLinear()
 
 
 def earlier_result(fixed: Any, moving: Any) -> tuple[Any, Any]:
@@ -103,9 +137,10 @@ def earlier_result(fixed: Any, moving: Any) -> tuple[Any, Any]:
 
 
 def remove_result(moving: Any, nodes: list[Any]) -> None:
-    """Put the moving volume back where it was and take the nodes of a result out of the scene."""
+    """Put the moving volume and what goes along with it back; take a result's nodes out of the scene."""
     before = parent_before(moving)
-    moving.SetAndObserveTransformNodeID(before.GetID() if before is not None else None)
+    for node in _children(moving.GetParentTransformNode()):
+        node.SetAndObserveTransformNodeID(before.GetID() if before is not None else None)
     for node in nodes:
         if node is not None:
             slicer.mrmlScene.RemoveNode(node)

@@ -8,7 +8,7 @@ sys.path[:0] = [str(ROOT / "Testing" / "SlicerHost"), str(ROOT), str(ROOT / "Syn
 
 from slicerhost.fixtures import host, pytest_pycollect_makemodule  # noqa: E402
 
-__all__ = ["host", "module", "pair", "pytest_pycollect_makemodule", "truth"]
+__all__ = ["host", "light", "module", "pair", "pytest_pycollect_makemodule", "truth"]
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +29,20 @@ def module(host, _lasting_worker):
     host.finish_startup()
     host.show_main_window()
     return host.open("SynthFoundation")
+
+
+@pytest.fixture
+def light(module, monkeypatch):
+    """The module with MIND features, the fast preset and a given start: the result of `pair` in a second."""
+    import slicer
+    from SynthFoundationModuleLib.parameters import MachineSettings, Preset
+
+    mind = {"weights": None, "features": "mind", "device": "cpu"}
+    monkeypatch.setattr(MachineSettings, "network", lambda self: dict(mind))
+    chosen = module.register_panel.parameters
+    chosen.preset = Preset.FAST
+    chosen.initialTransform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "start")
+    return module
 
 
 @pytest.fixture(scope="session")

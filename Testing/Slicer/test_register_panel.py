@@ -11,9 +11,8 @@ from SynthFoundationModuleLib.geometry import flipped, vtk_matrix
 
 
 @pytest.fixture
-def panel(pair, module):
-    module.register_panel.parameters.preset = type(module.register_panel.parameters.preset).FAST
-    return module.register_panel
+def panel(pair, light):
+    return light.register_panel
 
 
 def registered(host, panel):
@@ -185,6 +184,8 @@ def test_a_result_goes_back_and_a_second_run_starts_from_the_original_place(host
 def test_outputs_are_made_from_the_result(host, panel, pair, truth):
     ui, chosen = panel.ui, panel.parameters
     registered(host, panel)
+    os.kill(panel._worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))  # the next one makes them anew
+    host.wait(lambda: not panel._worker.generation, 5, "the death")
     points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "spots")
     points.AddControlPointWorld(*flipped(truth[1][50])[0])
     bright = (slicer.util.arrayFromVolume(pair[1]) > 400).astype(np.uint8)
@@ -194,7 +195,7 @@ def test_outputs_are_made_from_the_result(host, panel, pair, truth):
     chosen.makeMoved = chosen.makeJacobian = chosen.makeConfidence = True
     assert ui.outputsButton.enabled
     ui.outputsButton.click()
-    host.wait(lambda: slicer.util.getNodes("bright in*"), 20, "the labels")
+    host.wait(lambda: slicer.util.getNodes("bright in*"), 60, "the labels")
     moved = slicer.util.getNode("T2 moved")
     carried = slicer.util.getNode("spots in T1")
     found = flipped(carried.GetNthControlPointPositionWorld(0))[0]
@@ -209,7 +210,64 @@ def test_outputs_are_made_from_the_result(host, panel, pair, truth):
     mask = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, segment, pair[0]) != 0
     moved_bright = slicer.util.arrayFromVolume(moved) > 400
     assert 2 * (mask & moved_bright).sum() / (mask.sum() + moved_bright.sum()) > 0.8
+    made = "T2 moved, spots in T1, Volume change, T2 to T1, Confidence, T2 to T1, bright in T1"
+    assert panel.ui.messageLabel.text == f"Made: {made}."
+
+
+def inside(host, panel, role):
+    """Make a box in a volume and wait for the update; the box."""
+    button = {"fixed": panel.ui.fixedBoxButton, "moving": panel.ui.movingBoxButton}[role]
+    button.click()
+    host.wait(lambda: panel.busy, 5, "the update for the box")
+    host.wait(lambda: not panel.busy, 60, "the update")
     assert panel.ui.messageLabel.text == ""
+    return panel.parameters.getValue(f"{role}Mask")
+
+
+@pytest.mark.slow
+def test_boxes_say_where_to_look_and_go_along_with_their_volume(host, panel, pair, truth):
+    registered(host, panel)
+    requests, ask = [], panel._worker.ask
+    panel._worker.ask = lambda method, params, *rest: (requests.append(params), ask(method, params, *rest))[1]
+    try:
+        boxes = [inside(host, panel, role) for role in ("fixed", "moving")]
+        for box, volume, role in zip(boxes, pair, ("fixed", "moving"), strict=True):
+            mask = requests[-1][f"{role}_mask"]
+            assert mask.shape == slicer.util.arrayFromVolume(volume).shape
+            assert mask.mean() == pytest.approx(0.6**3, abs=0.03)
+            assert box.GetParentTransformNode() is volume.GetParentTransformNode()
+        count = len(requests)
+        end = time.monotonic() + 1
+        host.wait(lambda: time.monotonic() > end)
+        assert len(requests) == count  # what goes along with the volume is no new choice
+        boxes[1].SetSize(30, 30, 30)
+        host.wait(lambda: len(requests) > count, 5, "the update for the smaller box")
+        host.wait(lambda: not panel.busy, 60, "the update")
+        assert int(requests[-1]["moving_mask"].sum()) == pytest.approx(15**3, rel=0.1)
+    finally:
+        panel._worker.ask = ask
+    assert error_mm(panel.result.forward, truth) < 4.0
+    panel.ui.restoreButton.click()
+    assert boxes[1].GetParentTransformNode() is None
+
+
+@pytest.mark.slow
+def test_points_placed_over_the_moved_volume_mean_its_places_there(host, panel, pair, truth):
+    result = registered(host, panel)
+    place, target = (points[100] for points in truth)
+    lists = [
+        slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", name) for name in ("fixed", "moving")
+    ]
+    shown = result.forward.GetTransformToParent().TransformPoint(flipped(target)[0])
+    lists[0].AddControlPointWorld(*flipped(place)[0])
+    lists[1].AddControlPointWorld(*shown)
+    panel.parameters.fixedLandmarks, panel.parameters.movingLandmarks = lists
+    host.wait(lambda: panel.busy, 5, "the update for the points")
+    host.wait(lambda: not panel.busy, 60, "the update")
+    assert lists[1].GetParentTransformNode() is panel.result.forward
+    np.testing.assert_allclose(flipped(lists[1].GetNthControlPointPosition(0))[0], target, atol=0.01)
+    shown = lists[1].GetNthControlPointPositionWorld(0)
+    assert np.linalg.norm(np.subtract(shown, flipped(place)[0])) < 1.5
 
 
 def test_buttons_say_why_they_are_disabled(host, module):

@@ -39,10 +39,10 @@ def test_a_segmentation_is_a_mask_where_it_is_displayed(volume):
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)
     segment = segmentation.GetSegmentation().AddEmptySegment("block")
     slicer.util.updateSegmentBinaryLabelmapFromArray(block(), segmentation, segment, volume)
-    np.testing.assert_array_equal(mask_on(segmentation, scan_of(volume, "fixed"), "fixed"), block())
+    np.testing.assert_array_equal(mask_on(segmentation, scan_of(volume, "fixed"), volume, "fixed"), block())
     along = matrix_of(volume)[:3, 0]
     shifted(segmentation, 2 * along)
-    moved = mask_on(segmentation, scan_of(volume, "fixed"), "fixed")
+    moved = mask_on(segmentation, scan_of(volume, "fixed"), volume, "fixed")
     np.testing.assert_array_equal(moved, np.roll(block(), 2, axis=2))
 
 
@@ -50,7 +50,7 @@ def test_a_label_map_is_a_mask(volume):
     labels = slicer.util.addVolumeFromArray(
         3 * block(), vtk_matrix(matrix_of(volume)), "labels", "vtkMRMLLabelMapVolumeNode"
     )
-    np.testing.assert_array_equal(mask_on(labels, scan_of(volume, "fixed"), "fixed"), block())
+    np.testing.assert_array_equal(mask_on(labels, scan_of(volume, "fixed"), volume, "fixed"), block())
 
 
 def test_a_region_is_the_mask_of_the_voxels_in_its_box(volume):
@@ -59,7 +59,7 @@ def test_a_region_is_the_mask_of_the_voxels_in_its_box(volume):
     center, size = matrix[:3] @ (10, 8, 6, 1), np.array((8.2, 9.4, 13.0))
     roi.SetCenter(*center)
     roi.SetSize(*size)
-    mask = mask_on(roi, scan_of(volume, "fixed"), "fixed")
+    mask = mask_on(roi, scan_of(volume, "fixed"), volume, "fixed")
     k, j, i = np.indices(mask.shape)
     places = np.stack([i, j, k], -1) @ matrix[:3, :3].T + matrix[:3, 3]
     np.testing.assert_array_equal(mask != 0, (np.abs(places - center) <= size / 2).all(-1))
@@ -70,7 +70,7 @@ def test_a_mask_outside_the_volume_is_refused_in_plain_words(volume):
     roi.SetCenter(1000, 0, 0)
     roi.SetSize(5, 5, 5)
     with pytest.raises(UserError, match="Nothing of Box lies in the volume"):
-        mask_on(roi, scan_of(volume, "fixed"), "fixed")
+        mask_on(roi, scan_of(volume, "fixed"), volume, "fixed")
 
 
 def test_volumes_without_voxels_or_in_colour_are_refused(host):

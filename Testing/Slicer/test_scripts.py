@@ -27,7 +27,8 @@ def test_register_waits_and_returns_nodes_verdict_and_numbers(logic, pair, truth
     assert found.verdict in ("good", "look closely")
     assert found.numbers["similarity"]["after"] > found.numbers["similarity"]["before"]
     assert told
-    again = logic.register(*pair, preset="fast", transform="rigid")
+    start = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    again = logic.register(*pair, preset="fast", transform="rigid", features="mind", initial=start)
     assert again.forward.IsA("vtkMRMLLinearTransformNode")
     assert pair[1].GetParentTransformNode() is again.forward
 

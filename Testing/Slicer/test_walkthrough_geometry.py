@@ -63,7 +63,6 @@ def _run(host, module, fixed, moving, **choices):
     panel = module.register_panel
     chosen = panel.parameters
     chosen.fixed, chosen.moving = fixed, moving
-    chosen.preset = type(chosen.preset).FAST
     for name, value in choices.items():
         setattr(chosen, name, value)
     answers, done = [], panel._done
@@ -109,10 +108,10 @@ def _to_moving_local(node, points):
     return np.array([transform.TransformPoint(point) for point in points])
 
 
-def test_the_scene_holds_what_the_library_found(host, module, volumes):
+def test_the_scene_holds_what_the_library_found(host, light, volumes):
     """One run, three oracles: the library's map, where the contents truly lie, SciPy's interpolation."""
     fixed, moving = volumes
-    answer, result = _run(host, module, fixed, moving)
+    answer, result = _run(host, light, fixed, moving)
     points = _points(fixed)
     expected = _library(answer, points)
     moved = _to_moving_local(result.forward, points)
@@ -126,8 +125,8 @@ def test_the_scene_holds_what_the_library_found(host, module, volumes):
     error = np.linalg.norm(moved - points - [3, -3, 4], axis=1)[inside]
     assert error.mean() < max(1.5, 0.4 * max(fixed.GetSpacing()))
 
-    module.register_panel.parameters.makeMoved = True
-    module.register_panel.ui.outputsButton.click()
+    light.register_panel.parameters.makeMoved = True
+    light.register_panel.ui.outputsButton.click()
     host.wait(lambda: slicer.util.getNodes("moving moved*"), 60, "the moved volume")
     (output,) = slicer.util.getNodes("moving moved*").values()
     assert output.GetImageData().GetDimensions() == fixed.GetImageData().GetDimensions()
@@ -169,13 +168,14 @@ TURNED = [[0.0, -1.0, 0.0, 5.0], [1.0, 0.0, 0.0, -8.0], [0.0, 0.0, 1.0, 12.0], [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("role", "hardened"), list(itertools.product(("fixed", "moving"), (False, True))))
-def test_volumes_under_transforms_are_aligned_where_they_are_shown(host, module, pair, truth, role, hardened):
+def test_volumes_under_transforms_are_aligned_where_they_are_shown(host, light, pair, truth, role, hardened):
     fixed, moving = pair
     there = dict(zip(("fixed", "moving"), pair, strict=True))[role]
     there.SetAndObserveTransformNodeID(_linear(TURNED, "turned").GetID())
     if hardened:
         there.HardenTransform()
-    _answer, result = _run(host, module, fixed, moving)
+    start = np.array(TURNED) if role == "fixed" else np.linalg.inv(TURNED)  # as `moving` has to be moved
+    _answer, result = _run(host, light, fixed, moving, initialTransform=_linear(start, "start"))
     points, expected = (flipped(points) for points in truth)
     matrix = np.array(TURNED)
     if role == "fixed":

@@ -9,11 +9,9 @@ import slicer
 
 
 @pytest.fixture
-def panel(pair, module):
-    """The panel Register with the small pair chosen, fast."""
-    panel = module.register_panel
-    panel.parameters.preset = type(panel.parameters.preset).FAST
-    return panel
+def panel(pair, light):
+    """The panel Register with the small pair chosen."""
+    return light.register_panel
 
 
 def _under_way(host, panel):
@@ -34,6 +32,12 @@ def _map(node, points):
     return np.array([transform.TransformPoint(point) for point in points])
 
 
+def _results():
+    """The transform nodes that registrations have made; the slice views have some of their own."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLTransformNode")
+    return [node for node in nodes if node.GetAttribute("SynthFoundation.Result")]
+
+
 POINTS = np.random.default_rng(2).uniform(-15, 15, (20, 3))
 
 
@@ -41,7 +45,7 @@ def test_closing_the_scene_stops_a_run_and_the_module_goes_on(host, panel, modul
     _under_way(host, panel)
     slicer.mrmlScene.Clear(0)
     host.wait(lambda: not module.register_panel.busy, 5, "the stop")
-    assert slicer.util.getNodesByClass("vtkMRMLTransformNode") == []
+    assert _results() == []
     assert not panel.ui.registerButton.enabled
     slicer.util.addVolumeFromArray(np.zeros((4, 4, 4)), name="new")
     host.wait(lambda: panel.parameters is not None, 2, "a new parameter node")
@@ -56,11 +60,11 @@ def test_deleting_a_volume_during_a_run_leaves_the_rest_alone(host, panel, pair,
     other = pair[1 - which]
     assert other.GetScene() is slicer.mrmlScene
     assert other.GetParentTransformNode() is None
-    assert slicer.util.getNodesByClass("vtkMRMLTransformNode") == []
+    assert _results() == []
 
 
 def test_a_saved_scene_is_gone_on_with(host, panel, module, pair, tmp_path):
-    before = _map(_result(host, panel).forward, POINTS)
+    before, told = _map(_result(host, panel).forward, POINTS), panel.ui.verdictLabel.text
     assert slicer.util.saveScene(str(tmp_path / "work.mrb"))
     slicer.mrmlScene.Clear(0)
     slicer.util.loadScene(str(tmp_path / "work.mrb"))
@@ -70,6 +74,12 @@ def test_a_saved_scene_is_gone_on_with(host, panel, module, pair, tmp_path):
     assert (chosen.fixed.GetName(), chosen.moving.GetName()) == ("T1", "T2")
     assert chosen.moving.GetParentTransformNode() is chosen.forward
     np.testing.assert_allclose(_map(chosen.forward, POINTS), before, atol=1e-3)
+    assert panel.ui.verdictLabel.text == told
+    panel.ui.stiffnessSlider.value = 1  # a correction, as if nothing had been
+    host.wait(lambda: panel.busy, 5, "the update")
+    host.wait(lambda: not panel.busy, 120, "the update")
+    assert np.abs(_map(panel.result.forward, POINTS) - before).mean() < 1.0
+    panel.ui.stiffnessSlider.value = 0
     again = _result(host, panel)  # starts from the volume as it was, not from where the result has put it
     np.testing.assert_allclose(_map(again.forward, POINTS), before, atol=1.0)
     assert again.forward is chosen.forward

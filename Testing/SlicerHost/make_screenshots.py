@@ -3,119 +3,210 @@
 python Testing/SlicerHost/make_screenshots.py
 """
 
+from __future__ import annotations
+
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT)]
 
 import slicerhost  # noqa: E402
 
-PANEL_WIDTH, VIEW_SIZE, GAP = 440, (400, 300), 4
+PANEL_WIDTH, VIEW_SIZE, BAR, GAP = 460, (420, 292), 16, 3
+BARS = {"Red": "#f34a33", "Yellow": "#edd54c", "Green": "#6eb04b"}  # as Slicer paints them
+LONG = 3600.0
+DARK = 330  # T1 brightness: the sample's ventricles are below, tissue above
 
 
-def main(folder: Path) -> None:
-    host = slicerhost.boot()
-    import SampleData
+class Camera:
+    """The module on the host, and where its pictures go."""
 
-    host.load(ROOT / "SynthFoundation" / "SynthFoundation.py")
-    host.finish_startup()
-    host.show_views(VIEW_SIZE)
-    host.show_main_window()
-    fixed, moving = SampleData.downloadSamples("SynthHeadPair")
-    widget = host.open("SynthFoundation")
-    folder.mkdir(exist_ok=True)
-    register(host, widget, fixed, moving, folder)
-    segment(host, widget, fixed, folder)
-    model(host, widget, fixed, folder)
-    if host.errors:
-        raise SystemExit("".join(host.errors))
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.host = folder, slicerhost.boot()
+        folder.mkdir(exist_ok=True)
+        self.host.load(ROOT / "SynthFoundation" / "SynthFoundation.py")
+        self.host.finish_startup()
+        self.host.show_views(VIEW_SIZE)
+        self.host.show_main_window()
+        self.widget = self.host.open("SynthFoundation")
+        self.widget.parent.show()
+
+    def wait(self, condition: Any, what: str) -> None:
+        self.host.wait(condition, LONG, what)
+
+    def save(self, name: str) -> None:
+        """The panel on the left, the three views below each other on the right."""
+        import qt
+        import slicer
+
+        panel = self.widget.parent
+        views = len(BARS) * (VIEW_SIZE[1] + BAR + GAP) - GAP
+        for _ in range(3):  # layouts settle in rounds
+            panel.resize(PANEL_WIDTH, views)
+            slicer.app.processEvents()
+        if (panel.width, panel.height) != (PANEL_WIDTH, views):
+            raise SystemExit(f"{name}: the panel needs {panel.width} × {panel.height} pixels")
+        canvas = qt.QImage(PANEL_WIDTH + GAP + VIEW_SIZE[0], views, qt.QImage.Format_RGB888)
+        canvas.fill(qt.QColor("#23232f"))
+        painter = qt.QPainter(canvas)
+        painter.drawPixmap(0, 0, panel.grab())
+        for row, (view, colour) in enumerate(BARS.items()):
+            top = row * (VIEW_SIZE[1] + BAR + GAP)
+            painter.fillRect(PANEL_WIDTH + GAP, top, VIEW_SIZE[0], BAR, qt.QColor(colour))
+            rgb = slicer.app.layoutManager().sliceWidget(view).picture()
+            image = qt.QImage(rgb.tobytes(), *VIEW_SIZE, 3 * VIEW_SIZE[0], qt.QImage.Format_RGB888)
+            painter.drawImage(PANEL_WIDTH + GAP, top + BAR, image)
+        painter.end()
+        canvas.convertToFormat(qt.QImage.Format_Indexed8).save(str(self.folder / name))
 
 
-def register(host: slicerhost.Host, widget: object, fixed: object, moving: object, folder: Path) -> None:
-    panel = widget.register_panel
+def register(camera: Camera, fixed: Any, moving: Any) -> None:
+    import slicer
+
+    panel = camera.widget.register_panel
     panel.parameters.fixed, panel.parameters.moving = fixed, moving
+    slicer.util.setSliceViewerLayers(background=fixed, foreground=moving, foregroundOpacity=0.5, fit=True)
+    look_at(fixed, (-18.0, 8.0, 6.0))
+    camera.save("register-start.png")
+    shown = []
+    show = panel._show_progress
+
+    def note(stage: str, fraction: float, picture: str | None) -> None:
+        shown.append(fraction)
+        show(stage, fraction, picture)
+
+    panel._show_progress = note
     panel.ui.registerButton.click()
-    host.wait(lambda: panel.ui.pictureLabel.visible or not panel.busy, 1800, "the first picture")
-    save(host, widget, folder / "running.png")
-    host.wait(lambda: not panel.busy, 1800, "the registration")
-    save(host, widget, folder / "register.png")
+    camera.wait(lambda: not panel.busy or (shown and shown[-1] > 0.3), "a picture of the deformation")
+    camera.save("register-running.png")
+    camera.wait(lambda: not panel.busy, "the registration")
+    look_at(fixed, (-18.0, 8.0, 6.0))
+    camera.save("register.png")
 
 
-def segment(host: slicerhost.Host, widget: object, volume: object, folder: Path) -> None:
-    """Paint the brightest tissue in a ball on three slices, and update."""
+def correct(camera: Camera) -> None:
+    """A pair of landmarks on the outer corner of an eye socket, and the checkerboard."""
+    panel = camera.widget.register_panel
+    chosen = panel.parameters
+    panel.ui.landmarkButton.click()
+    place = (-18.0, 8.0, 6.0)
+    chosen.fixedLandmarks.AddControlPointWorld(*place)
+    chosen.movingLandmarks.AddControlPointWorld(place[0] + 1.5, place[1] + 1.0, place[2])
+    camera.wait(lambda: panel.busy, "the update")
+    camera.wait(lambda: not panel.busy, "the update")
+    chosen.checkerboard = True
+    camera.wait(lambda: panel._board.shown, "the checkerboard")
+    camera.save("register-correct.png")
+    chosen.checkerboard = False
+    camera.wait(lambda: not panel._board.shown, "the blend")
+
+
+def segment(camera: Camera, volume: Any, other: Any) -> None:
+    """Paint the ventricles on three slices, update, and apply that to the other scan."""
     import numpy as np
     import slicer
 
-    widget.ui.tabs.setCurrentIndex(1)
+    camera.widget.ui.tabs.setCurrentIndex(1)
     slicer.util.setSliceViewerLayers(background=volume, foreground=None, fit=True)
-    panel = widget.segment_panel
+    panel = camera.widget.segment_panel
     panel.parameters.volume = volume
-    host.application.processEvents()
-    array = slicer.util.arrayFromVolume(volume)
-    structure = inner_structure(array)
-    middle = int(np.argwhere(structure).mean(axis=0)[0])
-    drawn = np.zeros(array.shape, np.uint8)
-    for k in (middle - 8, middle, middle + 8):
-        drawn[k] = structure[k]
+    camera.host.application.processEvents()
+    structure = ventricles(slicer.util.arrayFromVolume(volume))
+    held = np.flatnonzero(structure.any((1, 2)))
+    slices = [int(held[int(share * (len(held) - 1))]) for share in (0.25, 0.5, 0.75)]
+    drawn = np.zeros(structure.shape, np.uint8)
+    drawn[slices] = structure[slices]
     segmentation = panel.parameters.segmentation
-    name = segmentation.GetSegmentation().GetNthSegmentID(0)
+    content = segmentation.GetSegmentation()
+    name = content.GetNthSegmentID(0)
+    content.GetSegment(name).SetName("Ventricles")
     slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, segmentation, name, volume)
+    centre = np.argwhere(structure & (np.arange(len(structure))[:, None, None] == slices[1])).mean(0)
+    place = voxel_to_ras(volume, centre[::-1])
+    look_at(volume, place)
+    camera.save("segment-paint.png")
     panel.controls.ui.updateButton.click()
-    host.wait(lambda: not panel.controls.busy, 1800, "the segmentation")
+    camera.wait(lambda: not panel.controls.busy, "the segmentation")
+    found = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, name, volume) > 0
+    print(f"Dice of the ventricles: {2 * (found & structure).sum() / (found.sum() + structure.sum()):.3f}")
     panel.parameters.showConfidence = True
-    host.application.processEvents()
-    save(host, widget, folder / "segment.png")
+    camera.host.application.processEvents()
+    look_at(volume, place)
+    camera.save("segment.png")
     panel.parameters.showConfidence = False
+    panel.ui.transferSection.collapsed = False
+    panel.parameters.target = other
+    panel.ui.transferButton.click()
+    camera.wait(lambda: not panel.controls.busy, "the other scan")
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        node.SetDisplayVisibility(node is not segmentation)
+    other.SetAndObserveTransformNodeID(None)
+    slicer.util.setSliceViewerLayers(background=other, foreground=None, fit=True)
+    made = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")[-1]
+    labels = slicer.util.arrayFromSegmentBinaryLabelmap(made, name, other) > 0
+    if labels.any():
+        look_at(other, voxel_to_ras(other, np.argwhere(labels).mean(0)[::-1]))
+    camera.save("segment-transfer.png")
+    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
+        node.SetDisplayVisibility(False)
 
 
-def inner_structure(array: object) -> object:
-    """The darkest large connected part inside the head: what a user might want to segment."""
+def ventricles(array: Any) -> Any:
+    """The two largest dark parts in the middle of the brain."""
     import numpy as np
     from scipy import ndimage
 
-    inside = ndimage.binary_erosion(ndimage.binary_fill_holes(array > array.mean() / 2), iterations=8)
-    dark = ndimage.binary_opening(inside & (array < np.percentile(array[inside], 15)), iterations=1)
+    middle = np.zeros(array.shape, bool)
+    k, j, i = (n // 2 for n in array.shape)
+    middle[k + 5 : k + 16, j - 24 : j + 34, i - 22 : i + 22] = True
+    dark = ndimage.binary_opening(middle & (ndimage.gaussian_filter(array.astype(np.float32), 0.6) < DARK))
     parts, count = ndimage.label(dark)
     sizes = ndimage.sum_labels(dark, parts, range(1, count + 1))
-    return parts == 1 + int(np.argmax(sizes))
+    return np.isin(parts, 1 + np.argsort(sizes)[-2:])
 
 
-def model(host: slicerhost.Host, widget: object, volume: object, folder: Path) -> None:
+def model(camera: Camera, volume: Any) -> None:
+    camera.widget.ui.tabs.setCurrentIndex(2)
+    panel = camera.widget.model_panel
+    panel.ui.testButton.click()
+    camera.wait(lambda: not panel.busy, "the test of the installation")
+    panel.ui.featuresSection.collapsed = False
+    panel.parameters.picturedVolume = volume
+    panel.ui.pictureButton.click()
+    camera.wait(lambda: not panel.busy, "the features as colours")
+    look_at(volume, (-18.0, 8.0, 6.0))
+    camera.save("model.png")
+
+
+def voxel_to_ras(volume: Any, ijk: Any) -> list[float]:
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return list(matrix.MultiplyPoint([*ijk, 1.0])[:3])
+
+
+def look_at(volume: Any, place: Any) -> None:
     import slicer
 
-    widget.ui.tabs.setCurrentIndex(2)
-    slicer.util.setSliceViewerLayers(background=volume, foreground=None, fit=True)
-    panel = widget.model_panel
-    for button in panel.widget.findChildren(type(widget.register_panel.ui.registerButton)):
-        if "test" in button.objectName.lower():
-            button.click()
-    host.wait(lambda: not panel.busy, 1800, "the test of the installation")
-    save(host, widget, folder / "model.png")
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        node.JumpSliceByOffsetting(*place)
 
 
-def save(host: slicerhost.Host, widget: object, path: Path) -> None:
-    """The panel on the left, the three views below each other on the right."""
-    import qt
-    import slicer
+def main(folder: Path) -> None:
+    camera = Camera(folder)
+    import SampleData
 
-    panel = widget.parent
-    panel.show()
-    views = [slicer.app.layoutManager().sliceWidget(name).picture() for name in ("Red", "Yellow", "Green")]
-    height = max(panel.sizeHint.height(), len(views) * (VIEW_SIZE[1] + GAP) - GAP)
-    for _ in range(3):  # layouts settle in rounds
-        panel.resize(PANEL_WIDTH, height)
-        slicer.app.processEvents()
-    canvas = qt.QImage(PANEL_WIDTH + GAP + VIEW_SIZE[0], panel.height, qt.QImage.Format_RGB888)
-    canvas.fill(qt.QColor("#23232f"))
-    painter = qt.QPainter(canvas)
-    painter.drawPixmap(0, 0, panel.grab())
-    for row, rgb in enumerate(views):
-        image = qt.QImage(rgb.tobytes(), *VIEW_SIZE, 3 * VIEW_SIZE[0], qt.QImage.Format_RGB888)
-        painter.drawImage(PANEL_WIDTH + GAP, row * (VIEW_SIZE[1] + GAP), image)
-    painter.end()
-    canvas.save(str(path))
+    fixed, moving = SampleData.downloadSamples("SynthHeadPair")
+    register(camera, fixed, moving)
+    correct(camera)
+    segment(camera, fixed, moving)
+    model(camera, fixed)
+    if camera.host.errors:
+        raise SystemExit("".join(camera.host.errors))
 
 
 if __name__ == "__main__":
-    main(ROOT / "Screenshots")
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "Screenshots")

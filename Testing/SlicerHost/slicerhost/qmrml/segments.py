@@ -9,6 +9,8 @@ from slicerhost.qmrml.base import qMRMLWidget
 from slicerhost.qmrml.effects import qSlicerSegmentEditorEffectFactory
 from slicerhost.qmrml.nodes import qMRMLNodeComboBox
 
+TABLE_HEIGHT, COLUMNS = 90, 4
+
 
 @with_setters
 class qMRMLSegmentEditorWidget(qMRMLWidget):
@@ -39,10 +41,20 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self.editorLogic = slicer.vtkSlicerSegmentEditorLogic()
         self.editorLogic.SetMRMLScene(slicer.mrmlScene)
         self._order: list[str] = []
-        self._effects = qt.QLabel()
+        self._effects = qt.QWidget()
+        self._grid = qt.QGridLayout(self._effects)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._buttons: dict[str, qt.QToolButton] = {}
         self._table = qt.QListWidget()
+        self._table.setFixedHeight(TABLE_HEIGHT)
         layout = qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
+        row = qt.QHBoxLayout()
+        for text, react in (("+ Add", self._add_segment), ("− Remove", self._remove_segment)):
+            button = qt.QPushButton(text)
+            button.clicked.connect(react)
+            row.addWidget(button)
+        layout.addLayout(row)
         layout.addWidget(self._table)
         layout.addWidget(self._effects)
         self._table.currentRowChanged.connect(self._row_changed)
@@ -93,7 +105,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         blocked = self._table.blockSignals(True)
         self._table.clear()
         for name in self._segment_ids():
-            self._table.addItem(self.segmentationNode().GetSegmentation().GetSegment(name).GetName())
+            segment = self.segmentationNode().GetSegmentation().GetSegment(name)
+            swatch = qt.QPixmap(14, 14)
+            swatch.fill(qt.QColor.fromRgbF(*segment.GetColor()))
+            self._table.addItem(qt.QListWidgetItem(qt.QIcon(swatch), segment.GetName()))
         if self.currentSegmentID() in self._segment_ids():
             self._table.setCurrentRow(self._segment_ids().index(self.currentSegmentID()))
         self._table.blockSignals(blocked)
@@ -106,6 +121,16 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def _row_changed(self, row: int) -> None:
         if row >= 0:
             self.setCurrentSegmentID(self._segment_ids()[row])
+
+    def _add_segment(self) -> None:
+        if self.segmentationNode():
+            self.setCurrentSegmentID(self.segmentationNode().GetSegmentation().AddEmptySegment())
+            self.updateWidgetFromMRML()
+
+    def _remove_segment(self) -> None:
+        if self.segmentationNode() and self.currentSegmentID():
+            self.segmentationNode().GetSegmentation().RemoveSegment(self.currentSegmentID())
+            self.updateWidgetFromMRML()
 
     # nodes and segment
 
@@ -176,9 +201,25 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         shown = [name for name in self._order if name in self.availableEffectNames()]
         if self.unorderedEffectsVisible:
             shown += [name for name in self.availableEffectNames() if name not in shown]
-        self._effects.setText(
-            "  ".join(f"[{name}]" if name == self._active_name() else name for name in shown)
-        )
+        if list(self._buttons) != shown:
+            self._make_buttons(shown)
+        for name, button in self._buttons.items():
+            button.setChecked(name == self._active_name())
+
+    def _make_buttons(self, names: list[str]) -> None:
+        for button in self._buttons.values():
+            button.hide()
+            button.deleteLater()
+        self._buttons = {}
+        for n, name in enumerate(names):
+            self._buttons[name] = button = qt.QToolButton()
+            button.setText(self.effectByName(name).title)
+            button.setCheckable(True)
+            button.setSizePolicy(qt.QSizePolicy.Expanding, qt.QSizePolicy.Fixed)
+            button.clicked.connect(
+                lambda checked, name=name: self.setActiveEffectByName(name if checked else "")
+            )
+            self._grid.addWidget(button, n // COLUMNS, n % COLUMNS)
 
     def _active_name(self) -> str:
         return (self._node.GetActiveEffectName() or "") if self._node else ""
