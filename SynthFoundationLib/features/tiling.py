@@ -220,7 +220,7 @@ def _settled(make: Callable[[Convolution], Source], convolution: Convolution, ti
 
 
 def _statistics(source: Source, tiles: list[Box]) -> tuple[Tensor, Tensor]:
-    """Return mean and variance (C,) of each channel over all tiles, in float64 (which not every device has)."""
+    """Return mean and variance (C,) of each channel over all tiles, in float64: not every device has it."""
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for box in tiles:
         part = source.read(box)[0].flatten(1)
