@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..features.tiling import preferred_dtype
+
 HIDDEN = 64
 BATCH = 512
 RATE, DECAY = 0.03, 1e-3
@@ -82,21 +84,20 @@ class Head:
             batch = batch * kept / (1 - HIDE_UNITS)
         return self.layers[-1](batch)
 
-    @torch.no_grad()
-    def answers(self, dtype: torch.dtype = torch.bfloat16) -> Callable[[Tensor], Tensor]:
-        """A function from rows (N, F) of `dtype` to log-probabilities (N, labels), the balance undone."""
-        odds = self.odds(1.0, 1.0, dtype)
+    def answers(self) -> Callable[[Tensor], Tensor]:
+        """A function from rows (N, F) to log-probabilities (N, labels), the balance undone."""
+        odds = self.odds(1.0, 1.0)
         return lambda rows: odds(rows).log_softmax(1)
 
     @torch.no_grad()
-    def odds(
-        self, trust: float, undone: float, dtype: torch.dtype = torch.bfloat16
-    ) -> Callable[[Tensor], Tensor]:
+    def odds(self, trust: float, undone: float) -> Callable[[Tensor], Tensor]:
         """A function from rows (N, F) to log-odds (N, labels), to which any constant per row may be added.
 
         They are multiplied by `trust`; `undone` is how far rare labels become as rare again as they are.
+        Rows may be bfloat16; where the processor only emulates it, they are multiplied as float32.
         """
         first, last = self.layers[0], self.layers[-1]
+        dtype = preferred_dtype(first.weight.device)
         weights = [first.weight * self.scale, *(layer.weight for layer in self.layers[1:])]
         biases = [first.bias - weights[0] @ self.shift, *(layer.bias for layer in self.layers[1:-1])]
         biases.append((last.bias + undone * self.prior) * trust)
@@ -104,6 +105,7 @@ class Head:
         pairs = [(w.detach().to(dtype), b.detach().to(dtype)) for w, b in zip(weights, biases, strict=True)]
 
         def answer(rows: Tensor) -> Tensor:
+            rows = rows.to(dtype)
             for weight, bias in pairs[:-1]:
                 rows = F.linear(rows, weight, bias).relu_()
             return F.linear(rows, *pairs[-1]).float()
