@@ -131,6 +131,7 @@ class SegmentPanel(Panel):
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
             node.CreateDefaultDisplayNodes()
             node.SetReferenceImageGeometryParameterFromVolumeNode(chosen.volume)
+            node.SetAndObserveTransformNodeID(chosen.volume.GetTransformNodeID())
             node.GetSegmentation().AddEmptySegment()
             chosen.segmentation = node
 

@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 
 from .errors import UserError
 from .geometry import array_of_matrix, matrix_of
-from .scans import Role, Scan, labels_on, merged_labels, oriented_image, segment_ids, voxels
+from .scans import Role, Scan, labels_on, merged_labels, oriented_image, parent_before, segment_ids, voxels
 
 LABEL = "SynthFoundation.Label"  # tag of a segment: its number in seeds and answers
 MOST = 254  # segments; numbers above stand for background
@@ -27,7 +27,8 @@ def prepare(segmentation: Any, volume: Any) -> None:
     Raises:
         UserError: it is elsewhere than the volume.
     """
-    if segmentation.GetSegmentation().GetNumberOfSegments() == 0:
+    empty = segmentation.GetSegmentation().GetNumberOfSegments() == 0
+    if empty or segmentation.GetParentTransformNode() is parent_before(volume):  # registered since
         segmentation.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     if segmentation.GetParentTransformNode() is not volume.GetParentTransformNode():
         raise UserError(

@@ -16,6 +16,7 @@ from SynthFoundationModuleLib.segments import (
     stamp,
     write,
 )
+from SynthFoundationModuleLib.transforms import place_result
 
 SHAPE = (10, 14, 18)
 WHOLE = tuple(slice(0, n) for n in SHAPE)
@@ -179,3 +180,17 @@ def test_segments_are_marked_as_in_progress_and_completed(segmentation):
     assert logic.GetSegmentStatus(content.GetSegment("liver")) == logic.InProgress
     set_status(segmentation, numbered(segmentation), done=True)
     assert logic.GetSegmentStatus(content.GetSegment("kidney")) == logic.Completed
+
+
+def test_a_segmentation_goes_along_with_a_volume_that_was_registered_since(volume, segmentation):
+    other = slicer.util.addVolumeFromArray(np.zeros(SHAPE, np.int16), name="fixed")
+    shift = np.eye(4)
+    shift[0, 3] = 5
+    answer = {"affine": shift.tolist(), "displacement": None, "inverse_displacement": None}
+    forward, _inverse = place_result(answer, other, volume, None, None)
+    prepare(segmentation, volume)
+    assert segmentation.GetParentTransformNode() is forward
+    elsewhere = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    segmentation.SetAndObserveTransformNodeID(elsewhere.GetID())
+    with pytest.raises(UserError, match="under different transforms"):
+        prepare(segmentation, volume)
