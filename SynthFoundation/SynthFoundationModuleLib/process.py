@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ from .errors import UserError
 from .scans import Role, fingerprint, scan_of
 
 POLL_MS = 30
+_WAITING = "OMP_WAIT_POLICY"  # threads that wait actively stand in the way of Slicer's own on a busy computer
 PATIENCE = 0.8  # seconds that a cancelled request may take to stop before the process is killed
 
 Progress = Callable[[str, float, "str | None"], None]
@@ -181,7 +183,8 @@ class Worker:
             library.make_importable()
             from SynthFoundationLib.worker.client import WorkerClient
 
-            self._client = WorkerClient(library.python_executable())
+            waiting = {} if _WAITING in os.environ else {_WAITING: "PASSIVE"}
+            self._client = WorkerClient(library.python_executable(), environment=waiting)
         try:
             self._client.start()
         except OSError as error:

@@ -158,3 +158,52 @@ def test_a_panel_shows_the_refusal_and_stays_usable(bare, pair, host, monkeypatc
     assert "Nothing was installed" in ui.messageLabel.text
     assert ui.registerButton.enabled
     assert ui.registerButton.text == "Register"
+
+
+def test_a_repair_removes_and_installs_torch_after_asking(bare, monkeypatch):
+    bare.installed |= {"torch>=2.3", "safetensors>=0.4"}
+    monkeypatch.setattr(slicer.app, "testing", True)
+    with pytest.raises(UserError, match="being tested"):
+        dependencies.repair()
+    monkeypatch.setattr(slicer.app, "testing", False)
+    removed = []
+
+    class PyTorchUtilsLogic:
+        def uninstallTorch(self, askConfirmation):
+            removed.append("torch")
+            bare.installed.discard("torch>=2.3")
+
+        def installTorch(self, askConfirmation, torchVersionRequirement):
+            bare.installed.add(f"torch{torchVersionRequirement}")
+            return object()
+
+    module = types.ModuleType("PyTorchUtils")
+    module.PyTorchUtilsLogic = PyTorchUtilsLogic
+    monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+    dependencies.repair()
+    assert removed == ["torch"]
+    assert dependencies.missing() == []
+    assert "removed" in bare.asked[-1]
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda *_, **__: False)
+    with pytest.raises(UserError, match="Nothing was changed"):
+        dependencies.repair()
+    assert removed == ["torch"]
+
+
+def test_who_waits_sees_a_dialog_that_cannot_be_cancelled(bare, monkeypatch):
+    import qt
+
+    seen = []
+
+    def install():
+        dialogs = [one for one in slicer.app.topLevelWidgets() if isinstance(one, qt.QProgressDialog)]
+        seen.extend(one.labelText for one in dialogs)
+        bare.installed.add("torch>=2.3")
+        return object()
+
+    with_pytorch_utils(monkeypatch, bare, install)
+    dependencies.ensure()
+    assert any("Installing PyTorch" in text for text in seen)
+    slicer.app.processEvents()
+    left = [one for one in slicer.app.topLevelWidgets() if isinstance(one, qt.QProgressDialog)]
+    assert not any(one.isVisible() for one in left)
