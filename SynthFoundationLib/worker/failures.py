@@ -34,11 +34,19 @@ def failure(error: BaseException, method: str) -> dict[str, Any]:
         message = "the disk that holds temporary files is full; make room on it and try again"
         return {"kind": "memory", "message": message, "detail": detail}
     if isinstance(error, ImportError):
-        name = re.sub(r"\W", "", (error.name or "a package").split(".")[0])
+        name = re.sub(r"\W", "", (error.name or _raised_in(error)).split(".")[0])
         message = f"the Python package {name} is missing or does not load; install or repair what is needed"
         return {"kind": "internal", "message": message, "detail": detail}
     message = f"{method} ended with an unexpected {type(error).__name__}; try again, or report it"
     return {"kind": "internal", "message": _one_line(message), "detail": detail}
+
+
+def _raised_in(error: BaseException) -> str:
+    """The module that raised: a damaged library is known to its package only."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return str(trace.tb_frame.f_globals.get("__name__", "")) if trace is not None else ""
 
 
 def _one_line(text: str) -> str:

@@ -207,3 +207,17 @@ def test_who_waits_sees_a_dialog_that_cannot_be_cancelled(bare, monkeypatch):
     slicer.app.processEvents()
     left = [one for one in slicer.app.topLevelWidgets() if isinstance(one, qt.QProgressDialog)]
     assert not any(one.isVisible() for one in left)
+
+
+def test_a_damaged_torch_is_told_in_plain_words(host, monkeypatch, tmp_path):
+    from SynthFoundationModuleLib.process import Worker, WorkerError
+
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text('raise ImportError("DLL load failed while importing _C")')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    worker = Worker()
+    try:
+        with pytest.raises(WorkerError, match="Python package torch is missing"):
+            worker.wait("doctor", {})
+    finally:
+        worker.close()
