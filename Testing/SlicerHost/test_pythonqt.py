@@ -1,6 +1,7 @@
 import ctk
 import pytest
 import qt
+import slicer
 
 
 def test_properties_are_attributes(host):
@@ -78,10 +79,16 @@ def test_slider_shows_its_value_when_its_range_changes(host):
 
 
 def test_an_unexpected_message_box_fails(host):
-    import slicer
-
     host.application.testing = False
     with pytest.raises(AssertionError, match="really"):
         slicer.util.confirmOkCancelDisplay("really?")
     ctk.ctkMessageBox.answers.append(qt.QMessageBox.Cancel)
     assert not slicer.util.confirmOkCancelDisplay("really?")
+
+
+def test_the_size_that_a_widget_wants_is_read_before_and_after_it_is_shown(host):
+    widget = slicer.qMRMLWidget()
+    qt.QVBoxLayout(widget).addWidget(qt.QLabel("text"))
+    widget.show()
+    assert widget.sizeHint.height() >= widget.minimumSizeHint.height() > 0
+    widget.deleteLater()

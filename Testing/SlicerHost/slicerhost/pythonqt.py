@@ -18,6 +18,10 @@ _connect, _disconnect = QtCore.QObject.connect, QtCore.QObject.disconnect
 _UNCHANGED = {"QApplication", "QGuiApplication", "QCoreApplication"}  # there is one, and it exists already
 
 
+_VIRTUAL = {"sizeHint", "minimumSizeHint"}  # properties whose getters are virtual: C++ asks Python for them
+_reading: set[tuple[int, str]] = set()
+
+
 class PropertyAttribute:
     """A Qt property read and written as an attribute of instances.
 
@@ -28,7 +32,17 @@ class PropertyAttribute:
         self.name, self.on_class = name, on_class
 
     def __get__(self, instance: object, owner: type | None = None) -> object:
-        return self.on_class if instance is None else QtCore.QObject.property(instance, self.name)
+        if instance is None:
+            return self.on_class
+        if self.name not in _VIRTUAL:
+            return QtCore.QObject.property(instance, self.name)
+        if (place := (id(instance), self.name)) in _reading:
+            raise AttributeError(self.name)  # C++ looks for a Python method of that name: there is none
+        _reading.add(place)
+        try:
+            return QtCore.QObject.property(instance, self.name)
+        finally:
+            _reading.discard(place)
 
     def __set__(self, instance: object, value: object) -> None:
         QtCore.QObject.setProperty(instance, self.name, value)
