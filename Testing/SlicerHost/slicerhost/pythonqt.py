@@ -37,7 +37,7 @@ class PropertyAttribute:
         if self.name not in _VIRTUAL:
             return QtCore.QObject.property(instance, self.name)
         if (place := (id(instance), self.name)) in _reading:
-            raise AttributeError(self.name)  # C++ looks for a Python method of that name: there is none
+            return None  # C++ looks for a Python method of that name: there is none
         _reading.add(place)
         try:
             return QtCore.QObject.property(instance, self.name)
