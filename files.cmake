@@ -58,6 +58,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/finetuning/probe.py
   SynthFoundationLib/finetuning/trainer.py
   SynthFoundationLib/finetuning/training.py
+  SynthFoundationLib/frugal.py
   SynthFoundationLib/geometry/__init__.py
   SynthFoundationLib/geometry/fields.py
   SynthFoundationLib/geometry/grid.py

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+LARGEST_SEED = 2**31 - 1
+
 
 class Device(str, Enum):
     """Where to compute."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from ..features.extract import FeatureVolume
+
+_LITTLE_GB = 1.0  # what the network is given where all that it would like is not there
 
 
 def features(
@@ -36,15 +39,25 @@ def features(
     """Compute dense features of an image of any modality."""
     from ..features.extract import extract_features
     from ..files import check_place
+    from ..frugal import first_that_fits
     from ..images import Image, as_image, write_image
     from .devices import chosen
 
     check_place(output, (".nrrd", ".nii.gz", ".nii", ".mha"))
     if picture is not None:
         check_place(picture, (".png",))
-    volume = extract_features(
-        as_image(list(images)), backend.value, weights, spacing, chosen(device.value), max_memory
-    )
+    image, where = as_image(list(images)), chosen(device.value)
+
+    def extracted(voxel: float | None, memory: float | None) -> FeatureVolume:
+        return extract_features(image, backend.value, weights, voxel, where, memory)
+
+    attempts = [("", partial(extracted, spacing, max_memory))]
+    if max_memory is None and backend is not Features.mind:
+        attempts.append(("in small tiles", partial(extracted, spacing, _LITTLE_GB)))
+    if spacing is None:
+        coarser = [factor * min(image.grid.spacing) for factor in (2, 4)]
+        attempts += [(f"on voxels of {mm:.3g} mm", partial(extracted, mm, max_memory)) for mm in coarser]
+    volume = first_that_fits(attempts, say)
     tell(
         " + ".join(f"{count} {name}" for name, count in volume.parts)
         + f" features on {volume.grid.size} voxels"

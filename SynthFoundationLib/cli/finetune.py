@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .choices import Device
+from .choices import LARGEST_SEED, Device
 from .console import progress_bar, say
 
 
@@ -45,7 +45,7 @@ def finetune(
         float | None, typer.Option(metavar="MM", min=0.01, help="Voxels to work on. [default: the median]")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    seed: Annotated[int, typer.Option(min=0, help="Seeds every random number.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seeds every random number.")] = 0,
 ) -> None:
     """Train a segmenter on labelled scans.
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .choices import Device, Features
+from .choices import LARGEST_SEED, Device, Features
 from .console import progress_bar, say
 
 
@@ -52,21 +53,22 @@ def register(
     features: Annotated[Features, _method("What the images are compared by.")] = Features.auto,
     weights: Annotated[str | None, _method("Pretrained weights.", metavar="ID|PATH")] = None,
     device: Annotated[Device, _method("Where to compute.")] = Device.auto,
-    seed: Annotated[int, _method("Same seed, same result.", min=0)] = 0,
+    seed: Annotated[int, _method("Same seed, same result.", min=0, max=LARGEST_SEED)] = 0,
 ) -> None:
     """Register MOVING to FIXED and write the moved image, transforms and a report."""
     from ..files import output_folder
+    from ..frugal import coarser_presets, first_that_fits
     from ..registration import register as run
     from ..registration.carried import read_carried
     from .devices import chosen
 
     read_carried(moving_labels or [], moving_points or [])  # refused now, not after the work
     with output_folder(output) as folder, progress_bar("registering") as progress:
-        result = run(
+        with_preset = partial(
+            run,
             fixed,
             moving,
             transform=transform.value,
-            preset=preset.value,
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,
             fixed_landmarks=fixed_landmarks,
@@ -78,5 +80,10 @@ def register(
             seed=seed,
             progress=progress,
         )
+        attempts = [
+            (f"with the preset '{name}'", partial(with_preset, preset=name))
+            for name in coarser_presets(preset.value)
+        ]
+        result = first_that_fits(attempts, say)
         result.save(folder, moving_labels=moving_labels or [], moving_points=moving_points or [])
     say(f"Wrote {folder}: see {folder / 'report.html'}")

@@ -94,6 +94,7 @@ def segment(
     modality: they are registered to the image, their labels carried over and corrected.
     """
     from ..files import check_place
+    from ..frugal import first_that_fits
     from ..images import write_image, write_labels
     from ..images.image import VOLUME_FILES
 
@@ -105,7 +106,12 @@ def segment(
             features = MoreFeatures.none  # registration has used them; they do not make matching better
         result = _from_scans(images, support, contrast, _learned(features, weights, device))
     else:
-        result = _from_slices(images, complete_slices, background, _learned(features, weights, device))
+        slices = partial(_from_slices, images, complete_slices, background)
+        learned = _learned(features, weights, device)
+        attempts = [("", partial(slices, learned))]
+        if learned is not None:
+            attempts.append(("without learned features", partial(slices, None)))
+        result = first_that_fits(attempts, say)
     write_labels(result.labels, output)
     if confidence is not None:
         write_image(result.confidence, confidence)

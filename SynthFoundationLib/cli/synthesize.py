@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .choices import Device
+from .choices import LARGEST_SEED, Device
 from .console import say
 
 
@@ -19,7 +19,9 @@ def synthesize(
         Path | None, typer.Option(metavar="DIR", help="Label maps whose shapes to use; made up otherwise.")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first pair; the others follow.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the first pair; the others follow.")
+    ] = 0,
 ) -> None:
     """Write synthetic pairs, their labels and parameters, and a contact sheet."""
     from ..files import output_folder

@@ -104,7 +104,7 @@ def read_transform(path: str | Path) -> Transform:
     path = Path(path)
     if not path.is_file():
         raise InputError(
-            f"transform file {path.name} does not exist; give an ITK transform such as transform.h5"
+            f"transform file {path.name or path} does not exist; give an ITK transform such as transform.h5"
         )
     if path.stat().st_size == 0:
         raise InputError(f"transform file {path.name} is empty (0 bytes); copy or export it again")

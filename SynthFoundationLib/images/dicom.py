@@ -30,7 +30,8 @@ def read_dicom_folder(folder: Path) -> sitk.Image:
         files = [sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid) for uid in series]
     if not series:
         raise InputError(
-            f"{folder.name} is a folder without a DICOM series; give an image file or a DICOM folder"
+            f"{folder.name or folder} is a folder without a DICOM series; "
+            "give an image file or a DICOM folder"
         )
     if len(series) > 1:
         counts = ", ".join(str(len(f)) for f in files)

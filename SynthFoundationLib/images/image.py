@@ -119,7 +119,9 @@ def as_image(source: ImageLike | Sequence[ImageLike], what: str = "the image") -
         check_values(source, what)
         return source
     if isinstance(source, (list, tuple)) and source:
-        return _stacked([as_image(one, what) for one in source])
+        if len(source) == 1:
+            return as_image(source[0], what)
+        return _stacked([as_image(one, what) for one in source], what)
     raise InputError(
         f"{what} is given as {type(source).__name__}; give a path, a SimpleITK image, an (array, "
         "Grid) pair, an Image "
@@ -175,10 +177,15 @@ def write_volume(image: sitk.Image, path: str | Path, allowed: tuple[str, ...]) 
             raise OSError from error
 
 
-def _stacked(images: list[Image]) -> Image:
-    grid = images[0].grid
-    data = [
-        image.data if image.grid.same_space(grid) else resample(image.data, image.grid, grid, antialias=True)
-        for image in images
-    ]
+def _stacked(images: list[Image], what: str) -> Image:
+    grid, data = images[0].grid, []
+    for number, image in enumerate(images, start=1):
+        same = image.grid.same_space(grid)
+        data.append(image.data if same else resample(image.data, image.grid, grid, antialias=True))
+        low, high = data[-1].aminmax()
+        if low == high:
+            raise InputError(
+                f"contrast {number} of {what} does not overlap the first in space; "
+                "give aligned scans of one person"
+            )
     return Image(torch.cat(data), grid)

@@ -158,7 +158,10 @@ def read_config(path: str | Path) -> PretrainConfig:
     try:
         text = Path(path).read_text(encoding="utf-8")
     except OSError as error:
-        raise InputError(f"cannot read the configuration {Path(path).name}: {error.strerror}") from error
+        raise InputError(
+            f"cannot read the configuration {Path(path).name}: {error.strerror}; "
+            "give a TOML file such as Resources/Configs/smoke.toml"
+        ) from error
     except UnicodeDecodeError as error:
         raise InputError(f"the configuration {Path(path).name} is not UTF-8 text; give TOML") from error
     try:

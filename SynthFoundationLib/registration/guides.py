@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import Grid
 from ..images import Image, LabelsLike, as_mask
 from ..points import PointsLike, as_points, pair_points
 
@@ -48,6 +49,26 @@ def read_guides(
         _landmarks(fixed_landmarks, moving_landmarks),
         float(stiffness),
     )
+
+
+def check_near(landmarks: Landmarks | None, fixed: Grid, moving: Grid) -> None:
+    """Refuse landmarks farther from their image than this is long: they are of another, or not in LPS mm.
+
+    Raises:
+        InputError: one is.
+    """
+    if landmarks is None:
+        return
+    for side, places, grid in (("fixed", landmarks.fixed, fixed), ("moving", landmarks.moving, moving)):
+        index = grid.to_index(places)
+        beyond = np.maximum(np.maximum(-0.5 - index, index + 0.5 - np.array(grid.size)), 0)
+        distance = np.linalg.norm(beyond * grid.spacing, axis=1)
+        worst = int(distance.argmax())
+        if distance[worst] > np.linalg.norm(grid.extent):
+            raise InputError(
+                f"{side} landmark {worst + 1} lies {distance[worst]:,.0f} mm outside the {side} image; "
+                "place it in this image, in mm along left, posterior, superior (LPS)"
+            )
 
 
 def _landmarks(fixed: PointsLike | None, moving: PointsLike | None) -> Landmarks | None:

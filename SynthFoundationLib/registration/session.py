@@ -21,7 +21,7 @@ from .comparison import Descriptor
 from .course import Course, OnState, Progress
 from .deformable import Velocity, refine_velocity
 from .folding import unfolded
-from .guides import Guides, read_guides
+from .guides import Guides, check_near, read_guides
 from .landmarks import pull_of_landmarks
 from .levels import Features, coarser, compared, covers, data_grid, finest, searched
 from .linear import LinearKind
@@ -110,6 +110,7 @@ class RegistrationSession:
             Cancelled: whatever `progress` raises passes through; the session stays usable.
         """
         guides = read_guides(fixed_mask, moving_mask, fixed_landmarks, moving_landmarks, stiffness)
+        check_near(guides.landmarks, self.fixed.grid, self.moving.grid)
         self._forget()
         return self._solved(guides, progress, on_state)
 
@@ -130,6 +131,7 @@ class RegistrationSession:
         up for.
         """
         guides = read_guides(fixed_mask, moving_mask, fixed_landmarks, moving_landmarks, stiffness)
+        check_near(guides.landmarks, self.fixed.grid, self.moving.grid)
         return self._solved(guides, progress, on_state)
 
     def _forget(self) -> None:

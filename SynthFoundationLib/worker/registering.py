@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..devices import chosen
+from ..frugal import coarser_presets, first_that_fits
 from ..geometry import Affine, Transform
 from ..images import Image, as_labels, warp_labels
 from ..registration import PRESETS, Registration, RegistrationSession
@@ -47,7 +49,6 @@ def register(job: Job, desk: Desk) -> dict[str, Any]:
     features = params.choice("features", BACKENDS, "auto")
     options: dict[str, Any] = {
         "transform": params.choice("transform", KINDS, "deformable"),
-        "preset": params.choice("preset", tuple(PRESETS), "default"),
         "initial_transform": None if initial is None else Affine(initial),
         "features": features,
         "device": chosen(params.choice("device", DEVICES, "auto")),
@@ -58,9 +59,17 @@ def register(job: Job, desk: Desk) -> dict[str, Any]:
     overview = Overview(fixed, moving)
     job.show("start", 0.0, png(overview.draw(Affine(initial))))
     desk.registrations.drop(name)
-    session = RegistrationSession(fixed, moving, weights=desk.network(job, features), **options)
-    open_ = Registering(session, overview)
-    answer = _solved(job, open_, session.run, guides, start)
+    weights, notices = desk.network(job, features), []
+
+    def solved(preset: str) -> tuple[Registering, dict[str, Any]]:
+        session = RegistrationSession(fixed, moving, weights=weights, preset=preset, **options)
+        open_ = Registering(session, overview)
+        return open_, _solved(job, open_, session.run, guides, start)
+
+    presets = coarser_presets(params.choice("preset", tuple(PRESETS), "default"))
+    attempts = [(f"with the preset '{preset}'", partial(solved, preset)) for preset in presets]
+    open_, answer = first_that_fits(attempts, notices.append)
+    answer["reasons"] = [*notices, *answer["reasons"]]
     desk.registrations.put(name, open_)
     return answer
 

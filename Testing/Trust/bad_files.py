@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import locale
 import pickle
+import shutil
 import struct
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,7 @@ def make_files(folder: Path) -> None:
     _points(folder)
     _transforms(folder)
     _weights(folder)
+    _segmenters(folder)
     _settings(folder)
 
 
@@ -195,6 +199,10 @@ def _transforms(folder: Path) -> None:
     sitk.WriteImage(sitk.GetImageFromArray(fold, isVector=True), str(folder / "nanfield.nrrd"))
     whole = (folder / "shift.h5").read_bytes()
     (folder / "truncated.h5").write_bytes(whole[: len(whole) // 2])
+    (folder / "spline.tfm").write_text(
+        "#Insight Transform File V1.0\n#Transform 0\nTransform: ThinPlateSplineKernelTransform_double_3_3\n"
+        "Parameters: 0 0 0 9 0 0 0 9 0 0 0 9\nFixedParameters: 0 0 0 9 0 0 0 9 0 0 0 9\n"
+    )
 
 
 class _Bomb:
@@ -217,6 +225,28 @@ def _weights(folder: Path) -> None:
     torch.save({"encoder.weight": torch.zeros(3, 3)}, folder / "resnet.pth")
     other = UNet(UNetConfig(in_channels=3, width=4, depth=1, out_channels=4, norm="instance"))
     save_network(other, folder / "threechannels.safetensors")
+    torch.save({"weight": _Bomb(folder / "exploded")}, folder / "bomb.safetensors")
+    (folder / "changed").mkdir()
+    (folder / "changed" / "small.safetensors").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    entry = {"file": "small.safetensors", "sha256": hashlib.sha256(whole).hexdigest(), "licence": "none"}
+    registry = {"default": "small", "weights": {"small": entry | {"architecture": asdict(TINY_NETWORK)}}}
+    (folder / "changed" / "weights.json").write_text(json.dumps(registry | {"architectures": {}}))
+
+
+def _segmenters(folder: Path) -> None:
+    """Folders of scans and label maps as `finetune`, `predict` and `evaluate` take them."""
+    contents = {
+        "images": {"a.nii.gz": "good.nii.gz"},
+        "labels": {"a.nii.gz": "seeds.nii.gz"},
+        "predictions": {"b.nii.gz": "seeds.nii.gz"},
+        "blank": {"a.nii.gz": "nothing.nii.gz"},
+        "mixed": {"a.nii.gz": "good.nii.gz", "b.nii.gz": "truncated.nii.gz"},
+        "both": {"a.nii.gz": "seeds.nii.gz", "b.nii.gz": "seeds.nii.gz"},
+    }
+    for name, files in contents.items():
+        (folder / name).mkdir()
+        for file, source in files.items():
+            shutil.copy(folder / source, folder / name / file)
 
 
 def _settings(folder: Path) -> None:

@@ -25,6 +25,10 @@ class Row:
     code: int
     says: str
     leaves: tuple[str, ...] = ()
+    locked: str = ""  # a folder that may not be written to
+    busy: str = ""  # a folder to which another run writes
+    slow: bool = False
+    registry: str = ""  # a folder with a registry of weights, in place of the installed one
 
     @property
     def left(self) -> str:
@@ -218,10 +222,11 @@ SECTIONS: dict[str, list[Row]] = {
     "Masks and labels": [
         Row(
             "images that do not overlap in space (a start is found automatically)",
-            "register good.nii.gz far.nii.gz -o out --transform rigid",
+            "register good.nii.gz far.nii.gz -o out --transform rigid --features mind",
             0,
             "Wrote out: see out/report.html",
             ("inverse.h5", "moved.nii.gz", "report.html", "report.json", "transform.h5"),
+            slow=True,
         ),
         _pair(
             "a mask that marks nothing",
@@ -232,6 +237,14 @@ SECTIONS: dict[str, list[Row]] = {
             "a mask that lies elsewhere",
             "--fixed-mask farseeds.nii.gz",
             "the mask of the fixed image is empty inside the image; draw it where the images are to be aligned",
+        ),
+        Row(
+            "a mask that is inverted (it is taken at its word)",
+            "register good.nii.gz other.nii.gz -o out --fixed-mask inverted.nii.gz --initial-transform shift.h5 "
+            "--transform rigid --features mind",
+            0,
+            "Wrote out: see out/report.html",
+            ("inverse.h5", "moved.nii.gz", "report.html", "report.json", "transform.h5"),
         ),
         _pair("a mask of probabilities", "--fixed-mask fractions.nii.gz", f"fractions.nii.gz {_NO_LABELS}"),
         _pair("intensities as labels", "--moving-labels fractions.nii.gz", f"fractions.nii.gz {_NO_LABELS}"),
@@ -258,9 +271,25 @@ SECTIONS: dict[str, list[Row]] = {
         _segment(
             "probabilities as seeds", "fractions.nii.gz -o labels.nii.gz", f"fractions.nii.gz {_NO_LABELS}"
         ),
+        _segment(
+            "a scan of colours",
+            "colours.nrrd -o labels.nii.gz",
+            "colours.nrrd has 3 values per voxel (colour or vector); give one value per voxel: "
+            "convert it to grey or extract one component",
+        ),
+        _segment(
+            "a label for the background that no seed has",
+            "seeds.nii.gz -o labels.nii.gz --background 9",
+            "--background is 9, the seeds have labels 1, 2; give one of these",
+        ),
+        _refused(
+            "contrasts that do not overlap",
+            "features good.nii.gz far.nii.gz -o f.nrrd",
+            "contrast 2 of the image does not overlap the first in space; give aligned scans of one person",
+        ),
         Row(
             "seeds on another grid (taken to the nearest voxels)",
-            "segment good.nii.gz shiftedseeds.nii.gz -o labels.nii.gz",
+            "segment good.nii.gz shiftedseeds.nii.gz -o labels.nii.gz --features none",
             0,
             "Wrote labels.nii.gz",
             ("labels.nii.gz",),
@@ -277,6 +306,20 @@ SECTIONS: dict[str, list[Row]] = {
             "--fixed-landmarks three.csv --moving-landmarks two.csv",
             "3 fixed and 2 moving landmarks cannot be paired; give both sides the same labels or the same number "
             "in the same order",
+        ),
+        Row(
+            "landmarks on a line (used; they leave a turn about it open)",
+            "register good.nii.gz other.nii.gz -o out --fixed-landmarks line.csv --moving-landmarks line.csv "
+            "--initial-transform shift.h5 --transform rigid --features mind",
+            0,
+            "Wrote out: see out/report.html",
+            ("inverse.h5", "moved.nii.gz", "report.html", "report.json", "transform.h5"),
+        ),
+        _pair(
+            "a landmark far outside its image",
+            "--fixed-landmarks outside.csv --moving-landmarks three.csv",
+            "fixed landmark 3 lies 8,980 mm outside the fixed image; place it in this image, in mm along left, "
+            "posterior, superior (LPS)",
         ),
         _pair(
             "landmarks at one place",
@@ -326,6 +369,16 @@ SECTIONS: dict[str, list[Row]] = {
             f"truncated.h5 is not a transform that ITK can read; allowed are {TRANSFORMS}",
         ),
         _apply(
+            "a transform of a kind that has no counterpart here",
+            "-t spline.tfm -r other.nii.gz -o moved.nii.gz",
+            f"spline.tfm is not a transform that ITK can read; allowed are {TRANSFORMS}",
+        ),
+        _apply(
+            "a folder",
+            "-t nodicom -r other.nii.gz -o moved.nii.gz",
+            "transform file nodicom does not exist; give an ITK transform such as transform.h5",
+        ),
+        _apply(
             "a 2-D transform",
             "-t plane.h5 -r other.nii.gz -o moved.nii.gz",
             "plane.h5: the transform is 2-D; only 3-D transforms can be used",
@@ -360,7 +413,7 @@ SECTIONS: dict[str, list[Row]] = {
         _pair(
             "an unknown name",
             "--weights nosuch",
-            "There are no weights 'nosuch'. Registered: none. Name one of these, or give a .safetensors or .pth file.",
+            "There are no weights 'nosuch'. Registered: synthfoundation-small-1. Name one of these, or give a .safetensors or .pth file.",
             3,
         ),
         _pair(
@@ -392,10 +445,24 @@ SECTIONS: dict[str, list[Row]] = {
             "features good.nii.gz -o f.nrrd --features learned --weights threechannels.safetensors",
             "Weights 'threechannels.safetensors' take 3 contrasts; the image has 1.",
         ),
+        Row(
+            "installed weights that were changed (they are checked at each load)",
+            "register good.nii.gz other.nii.gz -o out --weights small",
+            3,
+            "small.safetensors is not the registered file of 'small': its SHA-256 is {changed}, not {registered}. "
+            "Delete it and get it again.",
+            registry="changed",
+        ),
         _pair(
-            "learned features without weights",
-            "--features learned",
-            "No default weights are installed; name weights or use the MIND features.",
+            "a pickle named .safetensors",
+            "--weights bomb.safetensors",
+            "bomb.safetensors is damaged or no safetensors file; get it again.",
+            3,
+        ),
+        _pair(
+            "a folder",
+            "--weights nodicom",
+            "There are no weights 'nodicom'. Registered: synthfoundation-small-1. Name one of these, or give a .safetensors or .pth file.",
             3,
         ),
         _pair(
@@ -415,6 +482,32 @@ SECTIONS: dict[str, list[Row]] = {
             "where no folder can be made",
             "register good.nii.gz other.nii.gz -o afile/below",
             "cannot make the output folder below: Not a directory; choose another",
+        ),
+        Row(
+            "a folder that is write-protected",
+            "register good.nii.gz other.nii.gz -o results",
+            2,
+            "cannot write to the output folder results; choose one that you may write to",
+            locked="results",
+        ),
+        Row(
+            "a folder to which another run writes",
+            "register good.nii.gz other.nii.gz -o results",
+            2,
+            "another run is writing to results; wait for it, or choose another folder",
+            busy="results",
+        ),
+        Row(
+            "a file in a folder that is write-protected",
+            "apply good.nii.gz -t shift.h5 -r other.nii.gz -o results/moved.nii.gz",
+            2,
+            "cannot write moved.nii.gz: its folder is write-protected; choose another",
+            locked="results",
+        ),
+        _refused(
+            "a model that exists",
+            "finetune --images images --labels labels -o network.safetensors",
+            "network.safetensors exists; resume it, or choose another name",
         ),
         _apply(
             "a folder that is missing",
@@ -450,6 +543,28 @@ SECTIONS: dict[str, list[Row]] = {
             "Invalid value for '--seed': Input should be greater than or equal to 0 (given: -1); "
             "`synthfoundation register --help` tells what is allowed",
         ),
+        _pair(
+            "no number",
+            "--seed abc",
+            "Invalid value for '--seed': Input should be a valid integer, unable to parse string as an integer "
+            "(given: abc); `synthfoundation register --help` tells what is allowed",
+        ),
+        _pair(
+            "a number too large",
+            "--seed 99999999999999999999",
+            "Invalid value for '--seed': Input should be less than or equal to 2147483647 "
+            "(given: 99999999999999999999); `synthfoundation register --help` tells what is allowed",
+        ),
+        _refused(
+            "one file too many",
+            "register good.nii.gz other.nii.gz far.nii.gz -o out",
+            "Got unexpected extra argument(s) (far.nii.gz); `synthfoundation register --help` tells what is allowed",
+        ),
+        _apply(
+            "a value that no image may have",
+            "-t shift.h5 -r other.nii.gz -o moved.nii.gz --fill nan",
+            "--fill is nan; give a number within ±1e+31",
+        ),
         _refused(
             "an unknown verb",
             "align good.nii.gz",
@@ -467,22 +582,106 @@ SECTIONS: dict[str, list[Row]] = {
             "voxel spacing.",
         ),
     ],
+    "Segmenters": [
+        _refused(
+            "no folder",
+            "finetune --images good.nii.gz --labels seeds.nii.gz -o m.safetensors",
+            "good.nii.gz is no folder; give one with images and labels",
+        ),
+        _refused(
+            "images without labels",
+            "finetune --images images --labels nodicom -o m.safetensors",
+            "images holds 1 images and 0 label maps, no labels for a; give each image NAME labels called NAME or "
+            "NAME_labels, in folders images and labels or side by side",
+        ),
+        _refused(
+            "labels that are empty",
+            "finetune --images images --labels blank -o m.safetensors",
+            "the labels are empty; at least one voxel of one label is needed",
+        ),
+        _refused(
+            "one damaged scan of two",
+            "finetune --images mixed --labels both -o m.safetensors",
+            f"b.nii.gz {_DAMAGED}",
+        ),
+        _refused(
+            "another ending",
+            "finetune --images images --labels labels -o m.pth",
+            "cannot write m.pth: allowed are .safetensors",
+        ),
+        _refused(
+            "a budget below 0",
+            "finetune --images images --labels labels -o m.safetensors --budget -1",
+            "Invalid value for '--budget': Input should be greater than or equal to 0.01 (given: -1); "
+            "`synthfoundation finetune --help` tells what is allowed",
+        ),
+        _refused(
+            "weights to go on with that are no model",
+            "finetune --images images --labels labels -o network.safetensors --resume",
+            "network.safetensors is damaged or no model that finetune wrote; give one, or make it again.",
+            3,
+        ),
+        _refused(
+            "a model that is not there",
+            "predict none.safetensors images -o out",
+            "There is no model none.safetensors; give a .safetensors file that finetune wrote.",
+            3,
+        ),
+        _refused(
+            "a scan as the model",
+            "predict good.nii.gz images -o out",
+            "good.nii.gz is damaged or no model that finetune wrote; give one, or make it again.",
+            3,
+        ),
+        _refused(
+            "predictions that have other names",
+            "evaluate --predictions predictions --labels labels -o out",
+            "predictions has 1 label maps and labels 1, none of the same name; name predictions as the labels are named",
+        ),
+    ],
     "Pretraining and synthesis": [
         _refused(
             "a configuration that is not there",
             "pretrain -c none.toml -o out",
-            "cannot read the configuration none.toml: No such file or directory",
+            "cannot read the configuration none.toml: No such file or directory; give a TOML file such as "
+            "Resources/Configs/smoke.toml",
         ),
         _refused(
             "an unknown setting",
             "pretrain -c unknown.toml -o out",
-            "unknown key 'sides' in [data]; available: side, margin, pairs, accumulate, workers, templates",
+            "the configuration unknown.toml is malformed: unknown key 'sides' in [data]; available: side, margin, pairs, "
+            "accumulate, workers, templates",
+        ),
+        _refused(
+            "a value of another kind",
+            "pretrain -c kind.toml -o out",
+            "the configuration kind.toml is malformed: [data] side is 'large'; it must be of the kind of 128",
+        ),
+        _refused(
+            "a value out of range",
+            "pretrain -c range.toml -o out",
+            "the configuration range.toml is malformed: [optimiser] rate is -1.0; it must be greater than 0",
+        ),
+        _refused(
+            "another kind of file",
+            "pretrain -c good.nii.gz -o out",
+            "the configuration good.nii.gz is not UTF-8 text; give TOML",
         ),
         _refused(
             "no checkpoint",
             "export-weights nodicom -o w.safetensors",
             "nodicom is no checkpoint folder: facts.json is missing or damaged",
             3,
+        ),
+        _refused(
+            "another ending",
+            "export-weights results -o w.txt",
+            "w.txt: weights are written as *.safetensors",
+        ),
+        _refused(
+            "scans that are not aligned",
+            "evaluate-features good.nii.gz far.nii.gz -o e.csv",
+            "far.nii.gz and good.nii.gz lie on different grids: give aligned volumes",
         ),
         _refused(
             "one scan of a pair",

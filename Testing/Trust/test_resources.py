@@ -5,6 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import SimpleITK as sitk
+from scans import make_scan
+
+from SynthFoundationLib.images import write_image
 
 WRITERS = Path(__file__).parent / "full_disk.py"
 KINDS = 15
@@ -77,3 +81,19 @@ def test_too_little_memory_is_one_line_that_says_how_much_was_missing(files, tmp
     assert "not enough memory" in done.stderr
     assert "GB more were needed" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
+def test_too_little_memory_leads_to_coarser_features_and_a_notice(tmp_path):
+    write_image(make_scan((120, 120, 100)), tmp_path / "scan.nii.gz")
+    command = [sys.executable, "-c", LIMITED, "150", "features", str(tmp_path / "scan.nii.gz")]
+    output = tmp_path / "features.nrrd"
+    done = subprocess.run(
+        [*command, "-o", str(output), "--features", "mind"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    *notices, last = done.stderr.splitlines()
+    assert last == f"Wrote {output}"
+    assert all(notice.startswith("There is not enough memory; trying again ") for notice in notices)
+    assert "voxels of" in notices[-1]
+    assert max(sitk.ReadImage(str(output)).GetSize()) <= 75
