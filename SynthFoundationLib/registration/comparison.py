@@ -15,6 +15,7 @@ from ..features.registry import Registry
 from ..features.weights import Weights, load_weights
 from ..geometry import resample
 from ..images import Image
+from .described import LEARNED_COARSENING, Described
 
 # On coarse voxels the nearest neighbours already lie far apart.
 COARSE_MIND = MindConfig(dilation=1)
@@ -48,9 +49,15 @@ class Descriptor:
             found.append(self._learned(image, beat))
         if "mind" in self.backend:
             found.append(compute_features(image, "mind", mind=FINE_MIND).data)
-        names = self.backend.split("+")
-        self.parts = [(name, len(part)) for name, part in zip(names, found, strict=True)]
+        self._note(*found)
         return found[0] if len(found) == 1 else torch.cat(found)
+
+    def described(self, image: Image, beat: Callable[[], None] | None = None) -> Described:
+        """Features for all levels of the deformable stage, `image` being on its finest voxels."""
+        learned = None if self.weights is None else self._wide(image, beat)
+        mind = compute_features(image, "mind", mind=FINE_MIND).data if "mind" in self.backend else None
+        self._note(*(part for part in (learned, mind) if part is not None))
+        return Described(learned, mind, image.grid)
 
     def coarse(self, image: Image) -> torch.Tensor:
         """Features for finding the pose on voxels of a centimetre."""
@@ -66,10 +73,25 @@ class Descriptor:
         learned, edges = features.split([channels for _, channels in self.parts])
         return learned if mind == 0 else torch.cat((learned, edges * mind**0.5))
 
+    def _note(self, *found: torch.Tensor) -> None:
+        names = self.backend.split("+")
+        self.parts = [(name, len(part)) for name, part in zip(names, found, strict=True)]
+
     @property
     def identity(self) -> dict[str, str] | None:
         """Id and checksum of the weights."""
         return {"id": self.weights.id, "sha256": self.weights.sha256} if self.weights else None
+
+    def _wide(self, image: Image, beat: Callable[[], None] | None) -> torch.Tensor:
+        """Features on coarser voxels; a network with a half-resolution stem is shown the image itself."""
+        assert self.weights is not None
+        wide = image.grid.coarsened(LEARNED_COARSENING)
+        if self.weights.network.config.stem != LEARNED_COARSENING:
+            image = Image(resample(image.data, image.grid, wide, fill=None, antialias=True), wide)
+        volume = compute_features(image, "learned", self.weights, beat=beat)
+        if volume.grid.size == wide.size:
+            return volume.data
+        return resample(volume.data, volume.grid, wide, fill=None)
 
     def _learned(self, image: Image, beat: Callable[[], None] | None) -> torch.Tensor:
         """The network's features; one with a half-resolution stem is shown voxels of half the size."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .deformable import Level, Velocity, pooled
+from .described import Described
 from .discrete import displacement_by_search
 
 if TYPE_CHECKING:
@@ -19,11 +20,24 @@ if TYPE_CHECKING:
 
 
 class Features(NamedTuple):
-    """Features (C, D, H, W) of the fixed and of the linearly moved image on one grid."""
+    """The fixed and the linearly moved image, seen on one grid."""
 
-    fixed: torch.Tensor
-    moving: torch.Tensor
+    fixed: Described
+    moving: Described
     grid: Grid
+
+
+class Finest(NamedTuple):
+    """Both images with the weight (1, D, H, W) of the voxels of their grid."""
+
+    features: Features
+    weight: torch.Tensor
+
+    def level(self, factor: int, learned: float) -> Level:
+        """What is compared on voxels of `factor`³, learned features counting `learned` times beside MIND."""
+        fixed, moving, grid = self.features
+        sides = fixed.at(factor, learned), moving.at(factor, learned)
+        return Level(*sides, pooled(self.weight, factor), grid.coarsened(factor))
 
 
 def data_grid(fixed: Scan, moving: Scan, options: DeformableSettings) -> Grid:
@@ -52,32 +66,26 @@ def compared(
     beat(0.1)
     image = fixed.on(grid)
     beat(0.2)
-    fixed_features = descriptor(image, lambda: beat(0.3))
+    fixed_seen = descriptor.described(image, lambda: beat(0.3))
     beat(0.5)
     image = moving.on(grid, linear)
     beat(0.7)
-    return Features(fixed_features, descriptor(image, lambda: beat(0.8)), grid)
+    return Features(fixed_seen, descriptor.described(image, lambda: beat(0.8)), grid)
 
 
-def finest(features: Features, fixed: Scan, moving: Scan, linear: Transform, air_weight: float) -> Level:
+def finest(features: Features, fixed: Scan, moving: Scan, linear: Transform, air_weight: float) -> Finest:
     """The features with weights: both images are seen there, mostly where the patient is."""
     grid = features.grid
     body = torch.maximum(fixed.body_on(grid), moving.body_on(grid, linear))
     body = torch.nn.functional.max_pool3d(body[None], 3, 1, 1)[0]
     weight = fixed.weight_on(grid) * moving.weight_on(grid, linear) * (air_weight + (1 - air_weight) * body)
-    return Level(features.fixed, features.moving, weight, grid)
+    return Finest(features, weight)
 
 
-def coarser(level: Level, factor: int, descriptor: Descriptor, mind: float) -> Level:
-    """The same on voxels of `factor`³, MIND counting `mind` times beside learned features."""
-    fixed, moving = (pooled(descriptor.balanced(x, mind), factor) for x in (level.fixed, level.moving))
-    return Level(fixed, moving, pooled(level.weight, factor), level.grid.coarsened(factor))
-
-
-def searched(level: Level, options: DiscreteSettings, descriptor: Descriptor, beat: Beat) -> Velocity:
+def searched(finest: Finest, options: DiscreteSettings, beat: Beat) -> Velocity:
     """The velocity that the global search starts the refinement with."""
-    factor = max(options.coarsening, round((level.grid.voxels / options.voxels) ** (1 / 3)))
-    coarse = coarser(level, factor, descriptor, options.mind)
+    factor = max(options.coarsening, round((finest.features.grid.voxels / options.voxels) ** (1 / 3)))
+    coarse = finest.level(factor, options.learned)
     if options.reach == 0:
         return Velocity(coarse.fixed.new_zeros(3, *coarse.grid.shape), coarse.grid)
     displacement = displacement_by_search(coarse.fixed, coarse.moving, coarse.weight, options.reach, beat)

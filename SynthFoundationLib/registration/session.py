@@ -23,7 +23,7 @@ from .deformable import Velocity, refine_velocity
 from .folding import unfolded
 from .guides import Guides, check_near, read_guides
 from .landmarks import pull_of_landmarks
-from .levels import Features, coarser, compared, covers, data_grid, finest, searched
+from .levels import Features, compared, covers, data_grid, finest, searched
 from .linear import LinearKind
 from .pose import Pose, first_pose, refine_pose
 from .quality import describe
@@ -201,10 +201,10 @@ class RegistrationSession:
             fixed, moving = (scan.at_spacing(grid.spacing[0]) for scan in (fixed, moving))
             if self._features is None:
                 self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
-            level = finest(self._features, fixed, moving, linear, options.air_weight)
+            seen = finest(self._features, fixed, moving, linear, options.air_weight)
         if self._searched is None:
             with course.stage("discrete") as beat:
-                self._searched = searched(level, self.settings.discrete, self._descriptor, beat)
+                self._searched = searched(seen, self.settings.discrete, beat)
             course.state("discrete", partial(_forward, self._searched, pose))
         velocity = self._settled or self._searched
         smoothness = Smoothness(guides.stiffness * options.bending, guides.stiffness * options.stretching)
@@ -215,7 +215,7 @@ class RegistrationSession:
             with course.stage(f"deformable {n + 1}") as beat:
                 velocity = refine_velocity(
                     velocity,
-                    coarser(level, factor, self._descriptor, options.mind[n]),
+                    seen.level(factor, options.learned[n]),
                     control,
                     iterations[n],
                     options.solver_iterations,

@@ -68,13 +68,13 @@ class DiscreteSettings:
         voxels: about how many voxels its grid has at most.
         coarsening: of its grid against the finest data grid, at least.
         reach: displacements of up to so many voxels are tried along each axis; 0 leaves the stage out.
-        mind: as in `LinearSettings`.
+        learned: how much learned features count beside MIND, where there are both; 0 leaves them out.
     """
 
     voxels: int = 8_000
     coarsening: int = 4
     reach: int = 3
-    mind: float = 0.0
+    learned: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class DeformableSettings:
         iterations: Gauss–Newton steps per level.
         update_iterations: the same when a result is brought up to date; 0 leaves a level out.
         solver_iterations: conjugate gradient steps in each of these.
-        mind: as in `LinearSettings`, per level.
+        learned: as in `DiscreteSettings`, per level.
         bending, stretching: smoothness, in units of the mean data curvature.
         slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
         margin_mm: how much air around the patient takes part.
@@ -101,7 +101,7 @@ class DeformableSettings:
     iterations: tuple[int, ...] = (6, 5, 3)
     update_iterations: tuple[int, ...] = (0, 0, 2)
     solver_iterations: int = 20
-    mind: tuple[float, ...] = (0.0, 1.0, 1.0)
+    learned: tuple[float, ...] = (1.0, 0.5, 0.0)
     bending: float = 10.0
     stretching: float = 1.0
     slice_share: float = 0.4
