@@ -102,6 +102,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/registration/comparison.py
   SynthFoundationLib/registration/course.py
   SynthFoundationLib/registration/deformable.py
+  SynthFoundationLib/registration/described.py
   SynthFoundationLib/registration/discrete.py
   SynthFoundationLib/registration/folding.py
   SynthFoundationLib/registration/guides.py

@@ -33,6 +33,11 @@ def _guide(text: str) -> Any:
     return typer.Option(help=text, metavar="FILE", rich_help_panel="Guidance")
 
 
+def _more(side: str) -> Any:
+    text = f"Another contrast of {side}'s patient on its grid; may be repeated, the same ones on both sides."
+    return typer.Option(help=text, metavar="FILE", rich_help_panel="Guidance")
+
+
 def _method(text: str, **more: Any) -> Any:
     return typer.Option(help=text, rich_help_panel="Method", **more)
 
@@ -41,6 +46,8 @@ def register(
     fixed: Annotated[Path, typer.Argument(metavar="FIXED", help="Image that stays, or a DICOM folder.")],
     moving: Annotated[Path, typer.Argument(metavar="MOVING", help="Image to align to it, of any modality.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the results.")],
+    fixed_contrast: Annotated[list[Path] | None, _more("FIXED")] = None,
+    moving_contrast: Annotated[list[Path] | None, _more("MOVING")] = None,
     transform: Annotated[Stage, typer.Option(help="How far the transform may go.")] = Stage.deformable,
     preset: Annotated[Preset, typer.Option(help="How much time to take.")] = Preset.default,
     fixed_mask: Annotated[Path | None, _guide("Where to look in FIXED.")] = None,
@@ -52,6 +59,10 @@ def register(
     moving_points: Annotated[list[Path] | None, _guide("Points to bring along; may be repeated.")] = None,
     features: Annotated[Features, _method("What the images are compared by.")] = Features.auto,
     weights: Annotated[str | None, _method("Pretrained weights.", metavar="ID|PATH")] = None,
+    stiffness: Annotated[float, _method("Smoothness of the deformation; 2 bends half as easily.")] = 1.0,
+    symmetric: Annotated[
+        bool, _method("Exchanging the images gives the inverse; takes twice the time.")
+    ] = False,
     device: Annotated[Device, _method("Where to compute.")] = Device.auto,
     seed: Annotated[int, _method("Same seed, same result.", min=0, max=LARGEST_SEED)] = 0,
 ) -> None:
@@ -66,8 +77,8 @@ def register(
     with output_folder(output) as folder, progress_bar("registering") as progress:
         with_preset = partial(
             run,
-            fixed,
-            moving,
+            [fixed, *(fixed_contrast or [])],
+            [moving, *(moving_contrast or [])],
             transform=transform.value,
             fixed_mask=fixed_mask,
             moving_mask=moving_mask,
@@ -76,6 +87,8 @@ def register(
             initial_transform=initial_transform,
             features=features.value,
             weights=weights,
+            stiffness=stiffness,
+            symmetric=symmetric,
             device=str(chosen(device.value)),
             seed=seed,
             progress=progress,

@@ -8,7 +8,7 @@ import SimpleITK as sitk
 from typer.testing import CliRunner
 
 from SynthFoundationLib.cli.app import app
-from SynthFoundationLib.images import LabelMap, read_labels, write_image, write_labels
+from SynthFoundationLib.images import Image, LabelMap, read_labels, write_image, write_labels
 from SynthFoundationLib.points import Points, read_points, write_points
 
 
@@ -81,3 +81,30 @@ def test_refused_input_ends_with_2_one_line_and_no_results(case):
     assert len(run.stderr.split("\n")) <= 3
     assert "places.mrk.json is not an image" in run.stderr
     assert not (case / "refused" / "report.html").exists()
+
+
+def test_more_contrasts_of_both_sides_are_moved_along(case, pair, tmp_path):
+    inverted = Image(pair[1].data.max() - pair[1].data, pair[1].grid)
+    write_image(inverted, tmp_path / "inverted.nrrd")
+    run = invoke(
+        "register", case / "fixed.nii.gz", case / "moving.nrrd", "-o", tmp_path / "out",
+        "--transform", "rigid", "--fixed-contrast", case / "fixed.nii.gz", "--moving-contrast", tmp_path / "inverted.nrrd",
+        "--initial-transform", case / "out" / "transform.h5", "--features", "mind", "--symmetric",
+        "--stiffness", "2",
+    )  # fmt: skip
+    assert run.exit_code == 0, run.output
+    first, second = sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "out" / "moved.nii.gz")).reshape(-1, 2).T
+    inside = (first > 50) & (second > 50)  # zero beyond the field of view
+    assert np.corrcoef(first[inside], second[inside])[0, 1] < -0.99
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["stiffness"], report["transform"]) == (2, "rigid")
+
+
+def test_contrasts_on_one_side_only_are_refused(case, tmp_path):
+    run = invoke(
+        "register", case / "fixed.nii.gz", case / "moving.nrrd", "-o", tmp_path / "out",
+        "--fixed-contrast", case / "fixed.nii.gz",
+    )  # fmt: skip
+    assert run.exit_code != 0
+    assert "2 contrasts" in str(run.exception)
+    assert not (tmp_path / "out").exists()
