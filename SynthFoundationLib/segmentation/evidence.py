@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .agreement import UNSURE, agree
 from .head import Head
+from .placement import PLACES
 from .pulls import Pull, pulls_of
 from .result import Scores
 from .seeds import Seeds
@@ -19,6 +20,7 @@ TRUST = 0.6  # weight of appearance against shape: voxels are no independent wit
 UNDONE = 0.5  # how far appearance counts how common labels are: shapes do as well
 FEATURE_NOISE = 0.2  # of a feature's spread
 EXTRA_NOISE = 1.0  # the same for channels from outside, which say too well in which slice a voxel is
+PLACE_NOISE = 0.35  # the same for the place in the body
 ALONG, ACROSS = 0.3, 0.05  # how far positions are jittered, of the gap between labelled slices
 CHUNK = 16_384  # voxels at a time: they stay in the cache
 WIDE = 16  # values in a row from which on its softmax is computed in vector registers
@@ -112,7 +114,8 @@ def prepare(head: Head, rows: Tensor) -> None:
 def noise(workspace: Workspace, evidence: Evidence, head: Head) -> Tensor:
     """How much each input may differ beyond the labelled slices → (F,)."""
     result = torch.full_like(head.scale, FEATURE_NOISE)
-    result[len(result) - 3 - workspace.extra : -3] = EXTRA_NOISE
+    outside, place = len(result) - 3 - PLACES - workspace.extra, len(result) - 3 - PLACES
+    result[outside:place], result[place:-3] = EXTRA_NOISE, PLACE_NOISE
     across = ACROSS * max(evidence.gap_mm)
     jitter = torch.tensor([ALONG * gap if gap else across for gap in evidence.gap_mm])
     result[-3:] = jitter * workspace.position_scale * head.scale[-3:]

@@ -13,6 +13,7 @@ from ..geometry import Grid, resample
 from ..images import Image, foreground, normalise
 from .agreement import Neighbours
 from .appearance import describe
+from .placement import placed
 from .shape import ShapePrior
 from .tracking import Tracks
 
@@ -115,7 +116,14 @@ class Workspace:
         self.where = inside.flatten().nonzero().flatten()
         more = None if extra is None else resample(extra.data, extra.grid, grid, fill=None, antialias=True)
         self.extra = 0 if more is None else len(more)
-        self.rows = torch.cat([describe(self.volume, self.frame.spacing, inside, more), self._positions()], 1)
+        self.rows = torch.cat(
+            [
+                describe(self.volume, self.frame.spacing, inside, more),
+                placed(inside, self.frame.spacing).to(torch.bfloat16),
+                self._positions(),
+            ],
+            1,
+        )
         self.neighbours = Neighbours.of(self.where, self.volume.mean(0), self.frame.spacing)
         self._priors: dict[int, ShapePrior] = {}
 

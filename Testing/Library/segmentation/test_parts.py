@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter1d, map_coordinates
+from scipy.ndimage import distance_transform_edt, gaussian_filter1d, map_coordinates
 
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import Image
 from SynthFoundationLib.segmentation.decide import thresholds
 from SynthFoundationLib.segmentation.filters import gaussian, resized, smoothed
+from SynthFoundationLib.segmentation.placement import placed
 from SynthFoundationLib.segmentation.seeds import detect_complete, parse_slices, read_seeds
 from SynthFoundationLib.segmentation.shape import ShapePrior
 from SynthFoundationLib.segmentation.tracking import Tracks, motion, warped
@@ -53,6 +54,17 @@ def test_warping_agrees_with_scipy():
     spots = [y + field[0, 0].numpy(), x + field[0, 1].numpy()]
     expected = map_coordinates(slices[0, 0].numpy(), spots, order=1, mode="nearest")
     np.testing.assert_allclose(warped(slices, field)[0, 0], expected, atol=1e-4)
+
+
+def test_places_in_a_ball_are_its_depth_and_shares_of_its_chords():
+    z, y, x = np.mgrid[-1:1:25j, -1:1:29j, -1:1:33j]
+    ball = z**2 + y**2 + x**2 <= 0.8
+    spacing = (1 / 12, 1 / 14, 1 / 16)
+    depth, *shares = placed(torch.from_numpy(ball), spacing).numpy().T
+    assert np.corrcoef(depth, distance_transform_edt(ball, spacing)[ball])[0, 1] > 0.95
+    chord = np.sqrt(0.8 - (y**2 + x**2)[ball])
+    inner = chord > 0.3
+    assert np.corrcoef(shares[0][inner], (z[ball] / chord)[inner])[0, 1] > 0.99
 
 
 def moving_disc(depth=13, size=48, radius=8.0, speed=1.5):
