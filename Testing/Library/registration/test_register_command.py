@@ -88,7 +88,8 @@ def test_more_contrasts_of_both_sides_are_moved_along(case, pair, tmp_path):
     write_image(inverted, tmp_path / "inverted.nrrd")
     run = invoke(
         "register", case / "fixed.nii.gz", case / "moving.nrrd", "-o", tmp_path / "out",
-        "--transform", "rigid", "--fixed-contrast", case / "fixed.nii.gz", "--moving-contrast", tmp_path / "inverted.nrrd",
+        "--fixed-contrast", case / "fixed.nii.gz", "--moving-contrast", tmp_path / "inverted.nrrd",
+        "--transform", "rigid",
         "--initial-transform", case / "out" / "transform.h5", "--features", "mind", "--symmetric",
         "--stiffness", "2",
     )  # fmt: skip
@@ -105,6 +106,6 @@ def test_contrasts_on_one_side_only_are_refused(case, tmp_path):
         "register", case / "fixed.nii.gz", case / "moving.nrrd", "-o", tmp_path / "out",
         "--fixed-contrast", case / "fixed.nii.gz",
     )  # fmt: skip
-    assert run.exit_code != 0
-    assert "2 contrasts" in str(run.exception)
+    assert run.exit_code == 2
+    assert "2 contrasts" in run.output
     assert not (tmp_path / "out").exists()
