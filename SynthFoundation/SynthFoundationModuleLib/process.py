@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -40,6 +41,8 @@ class WorkerError(UserError):
         self.detail: str = event.get("detail", "")
         self.missing: dict[str, str] = event.get("missing", {})
         super().__init__(_in_plain_words(self.kind, event["message"]))
+        if self.kind in ("internal", "died") and self.detail:
+            logging.error("SynthFoundation's worker: %s", self.detail)
 
 
 def _in_plain_words(kind: str, message: str) -> str:

@@ -33,7 +33,7 @@ def module(host, _lasting_worker):
 
 @pytest.fixture
 def light(module, monkeypatch):
-    """The module with MIND features, the fast preset and a given start: the result of `pair` in a second."""
+    """The module with MIND features, the fast preset and a given start: answers in a second or two."""
     import slicer
     from SynthFoundationModuleLib.parameters import MachineSettings, Preset
 

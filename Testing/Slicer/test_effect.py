@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def editor(host, module):
+def editor(host, light):
     """A Segment Editor with a ball, painted on two slices."""
     host.load(ROOT / "SegmentEditorFewShot" / "SegmentEditorFewShot.py")
     host.finish_startup()
@@ -59,15 +59,15 @@ def test_update_undo_and_the_editors_undo(host, editor):
     assert not controls.ui.acceptButton.enabled
 
 
-def test_the_panel_and_the_effect_share_one_session(host, module, editor):
+def test_the_panel_and_the_effect_share_one_session(host, light, editor):
     widget, segmentation, volume, _ball = editor
     widget.setActiveEffectByName("Few-shot")
     controls = widget.activeEffect().self().controls
-    parameters = module.segment_panel.parameters
+    parameters = light.segment_panel.parameters
     parameters.volume, parameters.segmentation = volume, segmentation
-    assert module.segment_panel.controls.session is controls.session
+    assert light.segment_panel.controls.session is controls.session
     controls.ui.liveBox.checked = True
-    assert module.segment_panel.controls.ui.liveBox.checked
+    assert light.segment_panel.controls.ui.liveBox.checked
 
 
 def test_the_module_test_that_slicer_runs_passes(host, editor):

@@ -58,7 +58,7 @@ class Painter:
 
     def click(self, button):
         button.click()
-        self.host.wait(lambda: not self.controls.busy, 60, "the answer")
+        self.host.wait(lambda: not self.controls.busy, 120, "the answer")
         assert self.ui.segmentMessageLabel.text == ""
 
     def found(self):
@@ -73,10 +73,10 @@ class Painter:
 
 
 @pytest.fixture
-def painter(host, module):
+def painter(host, light):
     scan()
-    module.ui.tabs.setCurrentIndex(1)
-    return Painter(host, module)
+    light.ui.tabs.setCurrentIndex(1)
+    return Painter(host, light)
 
 
 def test_paint_update_undo_correct_accept(host, painter):

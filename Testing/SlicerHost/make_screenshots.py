@@ -1,6 +1,6 @@
 """Takes the pictures in `Screenshots/`: panels beside slice views, after real work on the sample head.
 
-python Testing/SlicerHost/make_screenshots.py
+python Testing/SlicerHost/make_screenshots.py [register] [segment] [model]
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class Camera:
         for _ in range(3):  # layouts settle in rounds
             panel.resize(PANEL_WIDTH, views)
             slicer.app.processEvents()
+        module = self.widget
+        labels = [module.register_panel.ui.messageLabel, module.model_panel.ui.modelMessageLabel]
+        labels.append(module.segment_panel.controls.ui.segmentMessageLabel)
+        if problems := [label.text for label in labels if label.text]:
+            raise SystemExit(f"{name}: {problems}")
         if (panel.width, panel.height) != (PANEL_WIDTH, views):
             raise SystemExit(f"{name}: the panel needs {panel.width} × {panel.height} pixels")
         canvas = qt.QImage(PANEL_WIDTH + GAP + VIEW_SIZE[0], views, qt.QImage.Format_RGB888)
@@ -59,7 +64,7 @@ class Camera:
             image = qt.QImage(rgb.tobytes(), *VIEW_SIZE, 3 * VIEW_SIZE[0], qt.QImage.Format_RGB888)
             painter.drawImage(PANEL_WIDTH + GAP, top + BAR, image)
         painter.end()
-        canvas.convertToFormat(qt.QImage.Format_Indexed8).save(str(self.folder / name))
+        canvas.save(str(self.folder / name))
 
 
 def register(camera: Camera, fixed: Any, moving: Any) -> None:
@@ -122,6 +127,7 @@ def segment(camera: Camera, volume: Any, other: Any) -> None:
     content = segmentation.GetSegmentation()
     name = content.GetNthSegmentID(0)
     content.GetSegment(name).SetName("Ventricles")
+    panel.ui.segmentEditor.updateWidgetFromMRML()
     slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, segmentation, name, volume)
     centre = np.argwhere(structure & (np.arange(len(structure))[:, None, None] == slices[1])).mean(0)
     place = voxel_to_ras(volume, centre[::-1])
@@ -195,18 +201,21 @@ def look_at(volume: Any, place: Any) -> None:
         node.JumpSliceByOffsetting(*place)
 
 
-def main(folder: Path) -> None:
-    camera = Camera(folder)
+def main(panels: list[str]) -> None:
+    camera = Camera(ROOT / "Screenshots")
     import SampleData
 
     fixed, moving = SampleData.downloadSamples("SynthHeadPair")
-    register(camera, fixed, moving)
-    correct(camera)
-    segment(camera, fixed, moving)
-    model(camera, fixed)
+    if "register" in panels:
+        register(camera, fixed, moving)
+        correct(camera)
+    if "segment" in panels:
+        segment(camera, fixed, moving)
+    if "model" in panels:
+        model(camera, fixed)
     if camera.host.errors:
         raise SystemExit("".join(camera.host.errors))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "Screenshots")
+    main(sys.argv[1:] or ["register", "segment", "model"])

@@ -44,6 +44,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._effects = qt.QWidget()
         self._grid = qt.QGridLayout(self._effects)
         self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(2)
+        self._effects.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Maximum)
         self._buttons: dict[str, qt.QToolButton] = {}
         self._table = qt.QListWidget()
         self._table.setFixedHeight(TABLE_HEIGHT)
