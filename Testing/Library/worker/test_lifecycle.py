@@ -224,7 +224,14 @@ def test_a_request_that_needs_too_much_memory_fails_alone(new_client, pair):
     assert not client.holds("large")
     assert client.holds("fixed")
     start = np.eye(4).tolist()
-    params = {"session": "a", "fixed": "fixed", "moving": "moving", "transform": "rigid", "initial": start}
+    params = {
+        "session": "a",
+        "fixed": "fixed",
+        "moving": "moving",
+        "transform": "rigid",
+        "initial": start,
+        "features": "mind",
+    }
     assert client.call("register", params)["affine"]
     resource.prlimit(client.pid, resource.RLIMIT_AS, limits)
     assert (

@@ -41,6 +41,7 @@ def answer(sent, start, events):
         "fixed": "fixed",
         "moving": "moving",
         "preset": "fast",
+        "features": "mind",
         "initial": start.tolist(),
     }
     return sent.call("register", params, keep)
@@ -49,7 +50,9 @@ def answer(sent, start, events):
 @pytest.fixture(scope="module")
 def expected(pair, start):
     """What the library finds."""
-    return register(pair[0], pair[1], preset="fast", initial_transform=Affine(start), device="cpu")
+    return register(
+        pair[0], pair[1], preset="fast", features="mind", initial_transform=Affine(start), device="cpu"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +143,7 @@ def test_maps_agree_with_simpleitk(sent, start, pair):
         "fixed": "fixed",
         "moving": "moving",
         "preset": "fast",
+        "features": "mind",
         "initial": start.tolist(),
     }
     answer = sent.call("register", params)
@@ -190,7 +194,7 @@ def test_labels_and_points_are_carried(sent, answer, pair, expected):
 
 def test_a_rigid_transform_has_no_field(sent, start):
     params = {"session": "rigid", "fixed": "fixed", "moving": "moving", "transform": "rigid"}
-    answer = sent.call("register", params | {"preset": "fast", "initial": start.tolist()})
+    answer = sent.call("register", params | {"preset": "fast", "features": "mind", "initial": start.tolist()})
     turn = np.array(answer["affine"])[:3, :3]
     np.testing.assert_allclose(turn @ turn.T, np.eye(3), atol=1e-5)
     assert answer["displacement"] is answer["inverse_displacement"] is None
@@ -208,6 +212,7 @@ def test_masks_are_taken_on_the_grid_of_their_scan(sent, pair, start):
         "moving": "moving",
         "transform": "rigid",
         "preset": "fast",
+        "features": "mind",
     }
     params["initial"] = start.tolist()
     mask = np.zeros(fixed.grid.shape, bool)
