@@ -142,6 +142,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/head.py
   SynthFoundationLib/segmentation/matching.py
   SynthFoundationLib/segmentation/metrics.py
+  SynthFoundationLib/segmentation/placement.py
   SynthFoundationLib/segmentation/pulls.py
   SynthFoundationLib/segmentation/refine.py
   SynthFoundationLib/segmentation/result.py
