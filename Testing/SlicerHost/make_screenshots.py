@@ -139,7 +139,7 @@ def segment(camera: Camera, volume: Any, other: Any) -> None:
     print(f"Dice of the ventricles: {2 * (found & structure).sum() / (found.sum() + structure.sum()):.3f}")
     panel.parameters.showConfidence = True
     camera.host.application.processEvents()
-    look_at(volume, place)
+    panel.controls.ui.nextSliceButton.click()
     camera.save("segment.png")
     panel.parameters.showConfidence = False
     panel.ui.transferSection.collapsed = False

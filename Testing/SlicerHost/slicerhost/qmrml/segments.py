@@ -49,6 +49,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._buttons: dict[str, qt.QToolButton] = {}
         self._table = qt.QListWidget()
         self._table.setFixedHeight(TABLE_HEIGHT)
+        self.setSizePolicy(qt.QSizePolicy.Preferred, qt.QSizePolicy.Maximum)
         layout = qt.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         row = qt.QHBoxLayout()
