@@ -132,3 +132,15 @@ def _standard_library():
     import sys
 
     return sys.stdlib_module_names
+
+
+def test_links_of_the_tutorials_lead_somewhere():
+    pages = [
+        ROOT / "README.md",
+        ROOT / "docs" / "slicer-extension.md",
+        *(ROOT / "docs").glob("tutorial-*.md"),
+    ]
+    assert len(pages) == 5
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
