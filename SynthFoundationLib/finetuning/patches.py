@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -87,6 +88,6 @@ def _warped(patch: tuple[int, int, int], centre: list[float], rng: random.Random
     offset = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1)
     scale = torch.tensor([rng.uniform(*SIZE) for _ in range(3)])
     offset = (offset * scale) @ torch.tensor(rotation(rng, TURN)).T
-    cells = [max(1.0, n / rng.uniform(10, 24)) for n in patch]
+    cells: Any = [max(1.0, n / rng.uniform(10, 24)) for n in patch]
     bend = smooth_noise(seed_of(rng), cells, patch, torch.device("cpu"), 3) * rng.uniform(0, BEND)
     return (offset + bend.movedim(0, -1) + torch.tensor(centre)).flip(-1)

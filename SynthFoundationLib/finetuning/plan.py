@@ -77,9 +77,11 @@ def make_plan(
     size = np.median([g.extent for g in grids], axis=0) / chosen
     sides = np.clip(np.floor(size / config.stride + 0.5) * config.stride, config.smallest_side, PATCH)
     scales = find_scales([image for image, _ in cases], [_mask(*case) for case in cases], modality)
+    wanted: Any = tuple(float(round(s, 4)) for s in chosen)
+    patch: Any = tuple(int(max(n, config.smallest_side)) for n in sides[::-1])
     return Plan(
-        tuple(float(round(s, 4)) for s in chosen),
-        tuple(int(max(n, config.smallest_side)) for n in sides[::-1]),
+        wanted,
+        patch,
         tuple(scales),
         (0, *values),
         {k: v for _, m in reversed(cases) for k, v in m.names.items() if k in values},

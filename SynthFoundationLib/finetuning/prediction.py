@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -49,7 +50,7 @@ def probabilities(network: SegmentationNet, volume: Tensor, patch: tuple[int, in
     from monai.inferers import sliding_window_inference
 
     padded = pad_to(volume, patch)
-    scores = sliding_window_inference(padded[None], patch, WINDOWS, network, OVERLAP, "gaussian")
+    scores: Any = sliding_window_inference(padded[None], patch, WINDOWS, network, OVERLAP, "gaussian")
     depth, height, width = volume.shape[-3:]
     return scores[0, :, :depth, :height, :width].softmax(0)
 

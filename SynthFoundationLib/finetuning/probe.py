@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .network import SegmentationNet
@@ -27,12 +28,14 @@ def fit_probe(
     shift, scale = features.mean(0), features.std(0).clamp_min(1e-3)
     weight, bias = _logistic((features - shift) / scale, labels, network.classes)
     weight = weight / scale
-    start = 0
-    for layer in network.probe:
+    start, layers = 0, cast("list[nn.Conv3d]", list(network.probe))
+    for layer in layers:
         width = layer.weight.shape[1]
         layer.weight.copy_(weight[:, start : start + width, None, None, None])
         start += width
-    network.probe[0].bias.copy_(bias - weight @ shift)
+    bias_of_all = layers[0].bias
+    assert bias_of_all is not None
+    bias_of_all.copy_(bias - weight @ shift)
 
 
 def _rows(

@@ -42,7 +42,7 @@ def _worst_place(given: LabelMap, truth: LabelMap) -> np.ndarray:
     differing = uniform_filter((given.data != truth.data).float().numpy(), AROUND)
     if not differing.any():
         differing = uniform_filter((truth.data > 0).float().numpy(), AROUND)
-    k, j, i = np.unravel_index(int(differing.argmax()), differing.shape)
+    k, j, i = map(float, np.unravel_index(int(differing.argmax()), differing.shape))
     return truth.grid.to_physical([i, j, k])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,12 +30,16 @@ class Head:
             nn.Linear(n_in, n_out) for n_in, n_out in pairwise((features, HIDDEN, HIDDEN, labels))
         )
         with torch.no_grad():
-            for layer in self.layers:
+            for layer in self._linear:
                 for parameter in layer.parameters():
                     bound = 1 / math.sqrt(layer.in_features)
                     parameter.uniform_(-bound, bound, generator=self.generator)
         self.shift, self.scale = torch.zeros(features), torch.ones(features)
         self.prior = torch.zeros(labels)
+
+    @property
+    def _linear(self) -> list[nn.Linear]:
+        return cast("list[nn.Linear]", list(self.layers))
 
     def state(self) -> dict[str, Tensor]:
         """All that determines the answers."""
@@ -96,10 +101,11 @@ class Head:
         They are multiplied by `trust`; `undone` is how far rare labels become as rare again as they are.
         Rows may be bfloat16; where the processor only emulates it, they are multiplied as float32.
         """
-        first, last = self.layers[0], self.layers[-1]
+        layers = self._linear
+        first, last = layers[0], layers[-1]
         dtype = preferred_dtype(first.weight.device)
-        weights = [first.weight * self.scale, *(layer.weight for layer in self.layers[1:])]
-        biases = [first.bias - weights[0] @ self.shift, *(layer.bias for layer in self.layers[1:-1])]
+        weights = [first.weight * self.scale, *(layer.weight for layer in layers[1:])]
+        biases = [first.bias - weights[0] @ self.shift, *(layer.bias for layer in layers[1:-1])]
         biases.append((last.bias + undone * self.prior) * trust)
         weights[-1] = weights[-1] * trust
         pairs = [(w.detach().to(dtype), b.detach().to(dtype)) for w, b in zip(weights, biases, strict=True)]

@@ -70,7 +70,8 @@ class Result:
         work = scores.dense(scores.probabilities, 0.0).movedim(-1, 0).float()
         work[0] += work.sum(0) == 0
         for box, part in full_resolution(work, frame):
-            result[(slice(None), *box)] = part
+            every = (slice(None), *box)
+            result[every] = part
         return Image(result, frame.grid)
 
 

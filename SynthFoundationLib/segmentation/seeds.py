@@ -102,7 +102,7 @@ def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
     if extents[axis] <= 0.5:
         return tuple((axis, int(index)) for index in filled[axis])
     prominent = [
-        (a, int(z)) for a in range(3) for z in filled[a] if counts[a][z] > _surroundings(counts[a], z)
+        (a, int(z)) for a in range(3) for z in filled[a] if counts[a][z] > _surroundings(counts[a], int(z))
     ]
     explained = np.zeros_like(labelled)
     for a, z in prominent:

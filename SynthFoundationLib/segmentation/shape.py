@@ -6,6 +6,7 @@ between, where the two sides are blended. A structure that one side lacks ends s
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 from dataclasses import dataclass
 
@@ -87,7 +88,8 @@ class ShapePrior:
         for before, after in zip([None, *labelled], [*labelled, None], strict=True):
             start = before.index + 1 if before else 0
             stop = after.index if after else self.depth
-            end_gap = 0.0 if before and after else self._end_gap(labelled, before or after)
+            end = before or after
+            end_gap = 0.0 if (before and after) or end is None else self._end_gap(labelled, end)
             key = (before and before.digest, stop, after and after.digest, end_gap)
             if stop > start and self._filled.get(start) != key:
                 self._fill(stack[start:stop], before, after, end_gap)
@@ -105,7 +107,8 @@ class ShapePrior:
     def _measure(self, slices: dict[int, np.ndarray], count: int) -> list[LabelledSlice]:
         measured = {(z, digest(labels), count): labels for z, labels in sorted(slices.items())}
         self._measured = {
-            key: self._measured.get(key) or LabelledSlice.of(key[0], labels, count, self.spacing[1:])
+            key: self._measured.get(key)
+            or LabelledSlice.of(key[0], labels, count, (self.spacing[1], self.spacing[2]))
             for key, labels in measured.items()
         }
         return list(self._measured.values())
@@ -113,7 +116,7 @@ class ShapePrior:
     def _end_gap(self, labelled: list[LabelledSlice], end: LabelledSlice) -> float:
         """How far structures go on beyond the first or last labelled slice, mm."""
         if len(labelled) == 1:
-            return max(end.reach(self.spacing[1:]), self.spacing[0])
+            return max(end.reach((self.spacing[1], self.spacing[2])), self.spacing[0])
         neighbour = labelled[1] if end is labelled[0] else labelled[-2]
         return abs(neighbour.index - end.index) * self.spacing[0] / 2
 
@@ -184,7 +187,7 @@ class _Side:
     chain: Tensor
     away: Tensor
 
-    def cut(self, part: slice) -> _Side:
+    def cut(self, part: builtins.slice) -> _Side:
         return _Side(self.slice, self.chain[part], self.away[part])
 
     def carried(self, labels: Tensor) -> Tensor:

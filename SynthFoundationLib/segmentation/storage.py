@@ -43,7 +43,7 @@ def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
         about.append({"complete": complete, "background": background, "names": names, "colors": colors})
     header = json.dumps({"format": FORMAT, "grid": _plain(grid), "edits": about})
     with replacing(path) as beside, open(beside, "wb") as file:
-        np.savez_compressed(file, header=np.array(header), **arrays)
+        np.savez_compressed(file, header=np.array(header), **arrays)  # type: ignore[arg-type]
 
 
 def load_session(path: str | Path, grid: Grid) -> list[dict[str, Any]]:

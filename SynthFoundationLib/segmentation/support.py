@@ -179,7 +179,7 @@ def _region(grid: Grid, support: Sequence[Support], values: Sequence[int]) -> np
     Raises:
         InputError: all of them land outside the image.
     """
-    coarse = grid.with_spacing(np.maximum(grid.spacing, LOOK_MM))
+    coarse = grid.with_spacing([max(s, LOOK_MM) for s in grid.spacing])
     hit = np.zeros(coarse.shape, bool)
     for one in support:
         anything = (one.labels.data > 0)[None].float()

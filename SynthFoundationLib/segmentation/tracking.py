@@ -37,9 +37,8 @@ def _solve(fixed: Tensor, moving: Tensor) -> Tensor:
             continue
         field = fixed.new_zeros(len(fixed), 2, *shape) if field is None else _grown(field, shape)
         sharp = (0.5, 0.5) if level == 0 else (0.0, 0.0)
-        field = _refined(
-            *(resized(smoothed(slices, sharp), shape) for slices in (fixed, moving)), field, ITERATIONS[level]
-        )
+        seen, sought = (resized(smoothed(slices, sharp), shape) for slices in (fixed, moving))
+        field = _refined(seen, sought, field, ITERATIONS[level])
     assert field is not None
     return field
 

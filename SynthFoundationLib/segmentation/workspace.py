@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -51,7 +52,9 @@ class Frame:
         """The work voxels in space."""
         first = [a + (f - 1) / 2 for a, f in zip(self.start, self.factors, strict=True)]
         origin = self.grid.to_physical(first[::-1])
-        return Grid(self.shape[::-1], self.spacing[::-1], tuple(origin), self.grid.direction)
+        size: Any = self.shape[::-1]
+        spacing: Any = self.spacing[::-1]
+        return Grid(size, spacing, tuple(origin), self.grid.direction)
 
     def index(self, axis: int, index: int) -> int:
         """The work slice nearest to an image slice."""
@@ -107,7 +110,8 @@ class Workspace:
         box = tuple(slice(a, b) for a, b in zip(self.frame.start, self.frame.stop, strict=True))
         self.volume = normalise(image, body)
         if self.frame.factors == (1, 1, 1):
-            self.volume = self.volume[(slice(None), *box)].contiguous()
+            every = (slice(None), *box)
+            self.volume = self.volume[every].contiguous()
             inside = torch.from_numpy(mask[box].copy())
         else:
             self.volume = resample(self.volume, image.grid, grid, fill=None, antialias=True)
@@ -116,9 +120,10 @@ class Workspace:
         self.where = inside.flatten().nonzero().flatten()
         more = None if extra is None else resample(extra.data, extra.grid, grid, fill=None, antialias=True)
         self.extra = 0 if more is None else len(more)
+        spacing: Any = self.frame.spacing
         self.rows = torch.cat(
             [
-                describe(self.volume, self.frame.spacing, inside, more),
+                describe(self.volume, spacing, inside, more),
                 placed(inside, self.frame.spacing).to(torch.bfloat16),
                 self._positions(),
             ],

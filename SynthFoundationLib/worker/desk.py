@@ -98,7 +98,7 @@ class Desk:
 
     def state(self) -> dict[str, Any]:
         """What is kept, for people; called by another thread, so it only looks."""
-        held = (self.volumes, self.registrations, self.segmentations)
+        held: tuple[Recent[Any], ...] = (self.volumes, self.registrations, self.segmentations)
         names = ("volumes", "registrations", "segmentations")
         kept = {name: one.keys for name, one in zip(names, held, strict=True)}
         return kept | {"volume_bytes": self.volumes.total, "feature_bytes": self._features.total}

@@ -59,7 +59,7 @@ def register(job: Job, desk: Desk) -> dict[str, Any]:
     overview = Overview(fixed, moving)
     job.show("start", 0.0, png(overview.draw(Affine(initial))))
     desk.registrations.drop(name)
-    weights, notices = desk.network(job, features), []
+    weights, notices = desk.network(job, features), list[str]()
 
     def solved(preset: str) -> tuple[Registering, dict[str, Any]]:
         session = RegistrationSession(fixed, moving, weights=weights, preset=preset, **options)
