@@ -37,8 +37,8 @@ def failure(error: BaseException, method: str) -> dict[str, Any]:
         name = re.sub(r"\W", "", (error.name or _raised_in(error)).split(".")[0])
         message = f"the Python package {name} is missing or does not load; install or repair what is needed"
         return {"kind": "internal", "message": message, "detail": detail}
-    message = f"{method} ended with an unexpected {type(error).__name__}; try again, or report it"
-    return {"kind": "internal", "message": _one_line(message), "detail": detail}
+    message = f"the work ended with an unexpected {type(error).__name__}; try again, or report it"
+    return {"kind": "internal", "message": _one_line(message), "detail": f"{method}: {detail}"}
 
 
 def _raised_in(error: BaseException) -> str:
