@@ -2,12 +2,18 @@
 
 import gzip
 import re
+import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import SimpleITK as sitk
 from bad_files import UID, write_series
+from kill import TRAINING
+
+from SynthFoundationLib.cli.app import app
+from SynthFoundationLib.geometry import Affine, write_transform
 
 TAGS = {
     "0008|0020": "19870403",  # study date
@@ -34,6 +40,7 @@ MARKS = (
     UID,
 )
 HIDDEN = "quentins-folder"
+REST = "--preset fast --features mind --initial-transform start.tfm"
 # Every event of the interpreter that opens, names or uses a connection ends the run.
 WATCHED = """
 import contextlib, sys
@@ -51,12 +58,18 @@ for line in sys.stdin:
         print("ENDED", line.split()[0], end.code or 0, flush=True)
 """
 LINES = """
-register HIDDEN/scan other.nii.gz -o out --transform rigid --preset fast --moving-labels <b>&x.nii.gz
+register HIDDEN/scan other.nii.gz -o out --transform rigid REST --moving-labels <b>&x.nii.gz
 features HIDDEN/scan -o features.nrrd --features mind
 apply other.nii.gz -t out/transform.h5 -r HIDDEN/scan -o moved.nrrd
 segment HIDDEN/scan seeds.nii.gz -o labels.seg.nrrd --features none
 synthesize -o synthetic -n 1 --size 16
 doctor --no-self-test
+finetune --images images --labels labels -o model.safetensors --init scratch --budget 0.01
+predict model.safetensors images -o predicted
+evaluate --predictions predicted --labels labels -o evaluated --images images
+pretrain -c tiny.toml -o trained
+export-weights trained/step-0000002 -o exported.safetensors
+evaluate-features other.nii.gz other.nii.gz --spacing 4 -o found.csv
 register HIDDEN/scan HIDDEN/incomplete -o bad
 features HIDDEN/incomplete -o bad.nrrd --debug
 """
@@ -79,10 +92,16 @@ def told(files, tmp_path_factory):
     seeds.SetSpacing((1.0, 1.2, 2.0))
     seeds[8:12, 6:10, 8] = 1
     sitk.WriteImage(seeds, str(folder / "seeds.nii.gz"))
+    write_transform(Affine(np.eye(4)), folder / "start.tfm")
+    for name, source in {"images": "other.nii.gz", "labels": "<b>&x.nii.gz"}.items():
+        (folder / name).mkdir()
+        shutil.copy(folder / source, folder / name / "case.nii.gz")
+    tiny = TRAINING.replace("steps = 24", "steps = 2").replace("validate_every = 12", "validate_every = 2")
+    (folder / "tiny.toml").write_text(tiny.replace("workers = 1", "workers = 0"))
+    lines = LINES.strip().replace("HIDDEN", HIDDEN).replace("REST", REST)
     done = subprocess.run(
-        [sys.executable, "-c", WATCHED], input=LINES.strip().replace("HIDDEN", HIDDEN), cwd=folder,
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [sys.executable, "-c", WATCHED], input=lines, cwd=folder, capture_output=True, text=True, check=False
+    )
     return folder, done
 
 
@@ -90,8 +109,25 @@ def test_every_verb_works_without_a_network(told):
     _, done = told
     assert "NETWORK" not in done.stdout
     ended = dict(line.split()[1:] for line in done.stdout.splitlines() if line.startswith("ENDED"))
-    verbs = ("apply", "segment", "synthesize", "doctor")
-    assert {verb: ended.get(verb) for verb in verbs} == dict.fromkeys(verbs, "0"), done.stderr[-2000:]
+    verbs = {
+        command.name or command.callback.__name__.replace("_", "-") for command in app.registered_commands
+    }
+    assert ended.pop("register") == "2"  # the last one, of a series that has gaps
+    assert ended == dict.fromkeys(verbs - {"register", "demo"}, "0"), done.stderr[-2000:]
+
+
+@pytest.mark.slow
+def test_the_demonstration_works_without_a_network(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED],
+        input="demo",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.splitlines()[-1] == "ENDED demo 0"
+    assert "NETWORK" not in done.stdout
 
 
 def test_nothing_of_the_patient_is_in_what_is_said_and_written(told):
