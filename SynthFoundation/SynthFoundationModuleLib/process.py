@@ -20,7 +20,7 @@ from .scans import Role, fingerprint, scan_of
 
 POLL_MS = 30
 _WAITING = "OMP_WAIT_POLICY"  # threads that wait actively stand in the way of Slicer's own on a busy computer
-PATIENCE = 0.8  # seconds that a cancelled request may take to stop before the process is killed
+PATIENCE = 0.6  # seconds that a cancelled request may take to stop before the process is killed
 
 Progress = Callable[[str, float, "str | None"], None]
 OnResult = Callable[[dict[str, Any]], None]
