@@ -1,4 +1,4 @@
-"""The head of the demo with labels: white matter, grey matter, ventricles; nobody's, so it may be shown."""
+"""The head of the demo with labels: tissues, cerebellum and brainstem; nobody's, so it may be shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from SynthFoundationLib.demo.pair import make_pair
 from SynthFoundationLib.geometry import Transform, resample
 from SynthFoundationLib.images import Image, LabelMap
 
-NAMES = {1: "white matter", 2: "grey matter", 3: "ventricles", 4: "cerebellum", 5: "brainstem"}
+NAMES = {1: "white matter", 2: "grey matter", 3: "deep fluid", 4: "cerebellum", 5: "brainstem"}
 COLORS = {
     1: (0.95, 0.85, 0.4),
     2: (0.85, 0.45, 0.3),
@@ -19,7 +19,7 @@ COLORS = {
     5: (0.7, 0.45, 0.85),
 }
 WHITE, FLUID = 140.0, 180.0  # brightness above which a voxel of the cerebrum is that, in T1 and in T2
-DEEP_MM = 10.0  # below the surface of the cerebrum fluid is ventricle, not sulcus
+DEEP_MM = 10.0  # below the surface of the cerebrum: fluid of ventricles and deep sulci
 
 
 def labelled_pair(seed: int = 0) -> tuple[Image, LabelMap, Image, LabelMap]:
