@@ -23,7 +23,7 @@ FINE_MIND = MindConfig()
 
 
 class Descriptor:
-    """Features (C, D, H, W) on the grid of an image that is in [0, 1]; the network is loaded once."""
+    """Describes images that are in [0, 1]; the network is loaded once."""
 
     def __init__(self, backend: Backend, weights: str | Path | Weights | None) -> None:
         """Take the backend and weights as `compute_features` does.
@@ -42,47 +42,24 @@ class Descriptor:
         self.weights = weights if isinstance(weights, Weights) else None
         self.parts: list[tuple[str, int]] = []
 
-    def __call__(self, image: Image, beat: Callable[[], None] | None = None) -> torch.Tensor:
-        """Features for placing structures exactly; `beat` is called while a network runs."""
-        found = []
-        if self.weights is not None:
-            found.append(self._learned(image, beat))
-        if "mind" in self.backend:
-            found.append(compute_features(image, "mind", mind=FINE_MIND).data)
-        self._note(*found)
-        return found[0] if len(found) == 1 else torch.cat(found)
-
     def described(self, image: Image, beat: Callable[[], None] | None = None) -> Described:
-        """Features for all levels of the deformable stage, `image` being on its finest voxels."""
-        learned = None if self.weights is None else self._wide(image, beat)
+        """Features for placing structures exactly; `beat` is called while a network runs."""
+        learned = None if self.weights is None else self._learned(image, beat)
         mind = compute_features(image, "mind", mind=FINE_MIND).data if "mind" in self.backend else None
-        self._note(*(part for part in (learned, mind) if part is not None))
+        named = (("learned", learned), ("mind", mind))
+        self.parts = [(name, len(part)) for name, part in named if part is not None]
         return Described(learned, mind, image.grid)
 
     def coarse(self, image: Image) -> torch.Tensor:
         """Features for finding the pose on voxels of a centimetre."""
         return compute_features(image, "mind", mind=COARSE_MIND).data
 
-    def balanced(self, features: torch.Tensor, mind: float) -> torch.Tensor:
-        """Features in which MIND counts `mind` times beside learned ones; 0 leaves it out.
-
-        Learned features know a structure from afar, MIND places its edges: each stage takes what it needs.
-        """
-        if len(self.parts) < 2 or mind == 1:
-            return features
-        learned, edges = features.split([channels for _, channels in self.parts])
-        return learned if mind == 0 else torch.cat((learned, edges * mind**0.5))
-
-    def _note(self, *found: torch.Tensor) -> None:
-        names = self.backend.split("+")
-        self.parts = [(name, len(part)) for name, part in zip(names, found, strict=True)]
-
     @property
     def identity(self) -> dict[str, str] | None:
         """Id and checksum of the weights."""
         return {"id": self.weights.id, "sha256": self.weights.sha256} if self.weights else None
 
-    def _wide(self, image: Image, beat: Callable[[], None] | None) -> torch.Tensor:
+    def _learned(self, image: Image, beat: Callable[[], None] | None) -> torch.Tensor:
         """Features on coarser voxels; a network with a half-resolution stem is shown the image itself."""
         assert self.weights is not None
         wide = image.grid.coarsened(LEARNED_COARSENING)
@@ -92,17 +69,3 @@ class Descriptor:
         if volume.grid.size == wide.size:
             return volume.data
         return resample(volume.data, volume.grid, wide, fill=None)
-
-    def _learned(self, image: Image, beat: Callable[[], None] | None) -> torch.Tensor:
-        """The network's features; one with a half-resolution stem is shown voxels of half the size."""
-        assert self.weights is not None
-        stem = self.weights.network.config.stem
-        if stem > 1:
-            finer = image.grid.with_spacing([spacing / stem for spacing in image.grid.spacing])
-            image, grid = Image(resample(image.data, image.grid, finer, fill=None), finer), image.grid
-        else:
-            grid = image.grid
-        volume = compute_features(image, "learned", self.weights, beat=beat)
-        if volume.grid.size == grid.size:
-            return volume.data
-        return resample(volume.data, volume.grid, grid, fill=None)

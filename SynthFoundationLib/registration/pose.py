@@ -80,7 +80,7 @@ def refine_pose(
         relaxation = Relaxation(grid.size)
 
         def features(image: Image) -> torch.Tensor:
-            return descriptor.balanced(descriptor(image), options.mind)
+            return descriptor.described(image).at(1, options.learned)
 
         reference, weight = features(near_fixed.on(grid)), near_fixed.weight_on(grid)
         for done in range(options.rounds):

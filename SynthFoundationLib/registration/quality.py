@@ -62,7 +62,8 @@ def _similarity(
 ) -> tuple[float, float, tuple[Image, Image]]:
     """Feature correlation inside the fixed body, share of it that is covered, and the features."""
     near_fixed, near_moving = fixed.at_spacing(grid.spacing[0]), moving.at_spacing(grid.spacing[0])
-    a, b = descriptor(near_fixed.on(grid)), descriptor(near_moving.on(grid, transform))
+    images = near_fixed.on(grid), near_moving.on(grid, transform)
+    a, b = (descriptor.described(image).at(1, learned=1.0) for image in images)
     inside = body * near_fixed.weight_on(grid)
     weight = inside * near_moving.weight_on(grid, transform)
     total = weight.sum().clamp_min(1e-6)

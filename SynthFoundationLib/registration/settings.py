@@ -48,11 +48,11 @@ class LinearSettings:
         rounds: features are taken anew so many times at most, until nothing moves by `tolerance` voxels.
         iterations, stiffness: as in `StartSettings`.
         landmark_weight: pull of a pair of landmarks, in units of the curvature of the whole data term.
-        mind: how much MIND counts beside learned features; 0 leaves it out where there are any.
+        learned: how much learned features count beside MIND, where there are both; 0 leaves them out.
     """
 
     voxels: tuple[int, ...] = (48,)
-    mind: float = 0.0
+    learned: float = 1.0
     rounds: int = 8
     tolerance: float = 0.1
     iterations: int = 4
@@ -68,7 +68,7 @@ class DiscreteSettings:
         voxels: about how many voxels its grid has at most.
         coarsening: of its grid against the finest data grid, at least.
         reach: displacements of up to so many voxels are tried along each axis; 0 leaves the stage out.
-        learned: how much learned features count beside MIND, where there are both; 0 leaves them out.
+        learned: as in `LinearSettings`.
     """
 
     voxels: int = 8_000
@@ -88,7 +88,7 @@ class DeformableSettings:
         iterations: Gauss–Newton steps per level.
         update_iterations: the same when a result is brought up to date; 0 leaves a level out.
         solver_iterations: conjugate gradient steps in each of these.
-        learned: as in `DiscreteSettings`, per level.
+        learned: as in `LinearSettings`, per level.
         bending, stretching: smoothness, in units of the mean data curvature.
         slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
         margin_mm: how much air around the patient takes part.

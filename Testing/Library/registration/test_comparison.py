@@ -8,7 +8,7 @@ from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.features.mind import mind_ssc
 from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.features.weights import Weights
-from SynthFoundationLib.geometry import Grid, resample
+from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import Image
 from SynthFoundationLib.registration.comparison import Descriptor
 from SynthFoundationLib.registration.described import Described
@@ -24,32 +24,19 @@ def weights(**change) -> Weights:
 
 def test_mind_alone_is_left_as_it_is_at_every_stage():
     descriptor = Descriptor("mind", None)
-    features = descriptor(IMAGE)
-    assert torch.equal(features, mind_ssc(IMAGE.data[None])[0])
-    for mind in (0.0, 0.3, 1.0):
-        assert torch.equal(descriptor.balanced(features, mind), features)
+    seen = descriptor.described(IMAGE)
+    for learned in (0.0, 0.3, 1.0):
+        assert torch.equal(seen.at(1, learned), mind_ssc(IMAGE.data[None])[0])
     assert descriptor.identity is None
 
 
-def test_network_of_half_resolution_is_shown_voxels_of_half_the_size():
+def test_a_network_of_half_resolution_is_shown_the_voxels_themselves():
     used = weights(in_channels=12, stem=2)
-    features = Descriptor("learned", used)(IMAGE)
-    finer = IMAGE.grid.with_spacing(0.5)
-    shown = resample(IMAGE.data, IMAGE.grid, finer, fill=None)[None]
+    found = Descriptor("learned", used).described(IMAGE).learned
     with torch.no_grad():
-        expected = F.normalize(used.network(network_input(shown, used.network.config))[0], dim=0)
-    assert (features * expected).sum(0).mean() > 0.99  # a processor may compute in bfloat16
-
-
-@pytest.mark.parametrize("mind", [0.0, 0.25, 1.0])
-def test_mind_counts_beside_learned_features_as_much_as_it_shall(mind):
-    descriptor = Descriptor("learned+mind", weights())
-    a = descriptor(IMAGE)
-    b = descriptor(Image(IMAGE.data.flip(1), IMAGE.grid))
-    assert descriptor.parts == [("learned", 4), ("mind", 12)]
-    distance = (descriptor.balanced(a, mind) - descriptor.balanced(b, mind)).square().sum(0)
-    expected = (a - b)[:4].square().sum(0) + mind * (a - b)[4:].square().sum(0)
-    torch.testing.assert_close(distance, expected)
+        shown = network_input(IMAGE.data[None], used.network.config)
+        expected = F.normalize(used.network(shown)[0], dim=0)
+    assert (found * expected).sum(0).mean() > 0.99  # a processor may compute in bfloat16
 
 
 def test_network_can_be_stopped():
@@ -57,7 +44,7 @@ def test_network_can_be_stopped():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Descriptor("learned", weights())(IMAGE, stop)
+        Descriptor("learned", weights()).described(IMAGE, stop)
 
 
 def described(learned, mind):
