@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.geometry.turns import turned
 
 CHANNELS = 12
 # The local variance may lie this far from its mean over the image.
@@ -53,6 +55,17 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, noise_floor: flo
     return out
 
 
+def turned_mind(descriptor: Tensor, turn: np.ndarray) -> Tensor:
+    """The descriptor of a turned image from that of the image, (12, N, N, N) or a multiple of 12 channels.
+
+    `turn` is as in `geometry.turns.turned`; voxels change places and, as their neighbours do, so do channels.
+    """
+    pairs = list(_pairs())
+    order = [pairs.index(frozenset(tuple((turn @ end).tolist()) for end in pair)) for pair in pairs]
+    groups = [torch.stack([group[n] for n in order]) for group in descriptor.split(CHANNELS)]
+    return turned(torch.cat(groups), turn)
+
+
 def _patch_distances(volume: Tensor, radius: int, dilation: int, out: Tensor) -> None:
     """Fill out (12, D, H, W) with the mean squared patch differences d_pq of volume (D, H, W).
 
@@ -86,6 +99,14 @@ def _differences() -> Iterator[tuple[int, int, int]]:
     for first, second in ((0, 1), (0, 2), (1, 2)):
         yield first, second, 1
         yield first, second, -1
+
+
+def _pairs() -> Iterator[frozenset[tuple[int, int, int]]]:
+    """Yield the two neighbours (i, j, k) that each channel compares, in units of the dilation."""
+    unit = np.eye(3, dtype=int)[::-1]  # of the array's axes (D, H, W)
+    for first, second, sign in _differences():
+        for ends in ((-unit[first], sign * unit[second]), (-sign * unit[second], unit[first])):
+            yield frozenset(tuple(end.tolist()) for end in ends)
 
 
 def _crop(volume: Tensor, start: list[int], sides: list[int] | torch.Size) -> Tensor:

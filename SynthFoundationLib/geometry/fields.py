@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .lookup import Lookup, pays
 from .sampling import sample_at_index
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def from_voxels(displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
 
 def warp_by_voxels(volume: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
     """Volume (C, D, H, W) read at i + d(i), d (3, D, H, W) in voxels; borders are repeated."""
+    if pays(volume, displacement[0].numel()) and displacement.dtype == volume.dtype:
+        return Lookup(volume).displaced(displacement)
     return sample_at_index(volume, index_lattice(displacement) + displacement.movedim(0, -1))
 
 

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from . import lookup
+
 if TYPE_CHECKING:
     from .grid import Grid
     from .transforms import Transform
@@ -41,9 +43,12 @@ def sample_at_index(
     """
     depth, height, width = volume.shape[1:]
     shape = (depth, height, width)
-    grid = normalised(index.reshape(1, 1, 1, -1, 3), shape)
-    values = F.grid_sample(volume[None], grid, _MODES[mode], "border", align_corners=False)
-    values = values.reshape(volume.shape[0], *index.shape[:-1])
+    if mode == "linear" and lookup.pays(volume, index.numel() // 3):
+        values = lookup.Lookup(volume)(index)
+    else:
+        grid = normalised(index.reshape(1, 1, 1, -1, 3), shape)
+        values = F.grid_sample(volume[None], grid, _MODES[mode], "border", align_corners=False)
+        values = values.reshape(volume.shape[0], *index.shape[:-1])
     if fill is None:
         return values
     return torch.where(inside(index, shape), values, values.new_tensor(fill))
@@ -84,20 +89,40 @@ def resample(
 
     With `antialias` the volume is first smoothed along the axes that `target` samples more coarsely.
     """
+    shape, cell = volume.shape[1:], (1, 1, 1)
     if antialias:
-        volume = smooth(volume, _antialias_sigma(source, target))
+        volume, cell = _antialiased(volume, source, target)
     matrix = np.eye(4) if transform is None else getattr(transform, "matrix", None)
     output = volume.new_empty((volume.shape[0], *target.shape))
     rows = max(1, _SLAB_POINTS // (target.shape[1] * target.shape[2]))
     for start in range(0, target.shape[0], rows):
         slab = slice(start, min(start + rows, target.shape[0]))
-        if transform is None or matrix is not None:
+        if matrix is not None:
             index = _lattice(source.inverse_matrix @ matrix @ target.matrix, target, slab, volume.device)
-            output[:, slab] = sample_at_index(volume, index, mode, fill)
         else:
-            points = transform(grid_points(target, slab, volume.device))
-            output[:, slab] = sample(volume, source, points, mode, fill)
+            assert transform is not None
+            index = _affine(source.inverse_matrix, transform(grid_points(target, slab, volume.device)))
+        output[:, slab] = _read(volume, index, shape, cell, mode, fill)
     return output
+
+
+def _read(
+    volume: torch.Tensor,
+    index: torch.Tensor,
+    shape: torch.Size,
+    cell: tuple[int, int, int],
+    mode: Interpolation,
+    fill: float | None,
+) -> torch.Tensor:
+    """Like `sample_at_index`, where the volume holds the means of cells of voxels of the indexed `shape`."""
+    if cell == (1, 1, 1):
+        return sample_at_index(volume, index, mode, fill)
+    width = index.new_tensor(cell)
+    values = sample_at_index(volume, (index + 0.5) / width - 0.5, mode)
+    if fill is None:
+        return values
+    depth, height, columns = shape
+    return torch.where(inside(index, (depth, height, columns)), values, values.new_tensor(fill))
 
 
 def smooth(volume: torch.Tensor, sigma: float | tuple[float, float, float]) -> torch.Tensor:
@@ -125,11 +150,22 @@ def _smooth_axis(volume: torch.Tensor, axis: int, sigma: float) -> torch.Tensor:
     return result
 
 
-def _antialias_sigma(source: Grid, target: Grid) -> tuple[float, float, float]:
-    """Sigma, in source voxels, that removes what voxels of `target` cannot hold."""
+def _antialiased(
+    volume: torch.Tensor, source: Grid, target: Grid
+) -> tuple[torch.Tensor, tuple[int, int, int]]:
+    """The volume without what voxels of `target` cannot hold, as means of cells of so many voxels (x, y, z).
+
+    Cells half as wide as the target's voxels, then a Gaussian: both together have its variance, ¼ (r² − 1)
+    for a target r times as coarse, at a fraction of the work.
+    """
     per_axis = np.abs(source.axes.T @ target.axes) @ np.array(target.spacing)
     ratio = per_axis / np.array(source.spacing)
-    return tuple(0.5 * np.sqrt(np.maximum(ratio**2 - 1, 0)))
+    cell = np.clip(np.floor(ratio / 2), 1, source.size).astype(int)
+    wanted = 0.25 * np.maximum(ratio**2 - 1, 0) - (cell**2 - 1) / 12
+    if cell.max() > 1:
+        volume = F.avg_pool3d(volume[None], tuple(cell[::-1].tolist()), ceil_mode=True)[0]
+    i, j, k = cell.tolist()
+    return smooth(volume, tuple(np.sqrt(np.maximum(wanted, 0)) / cell)), (i, j, k)
 
 
 def _lattice(matrix: np.ndarray, grid: Grid, slab: slice | None, device: torch.device | None) -> torch.Tensor:

@@ -121,6 +121,16 @@ class Composite(Transform):
             part for t in transforms for part in (t.transforms if isinstance(t, Composite) else [t])
         ]
 
+    @property
+    def matrix(self) -> np.ndarray | None:
+        """The whole as one 4×4 matrix, where all parts are affine."""
+        matrix = np.eye(4)
+        for transform in self.transforms:
+            if not isinstance(transform, Affine):
+                return None
+            matrix = transform.matrix @ matrix
+        return matrix
+
     def __call__(self, points: torch.Tensor) -> torch.Tensor:
         """Fixed points (..., 3) in LPS mm → moving points."""
         for transform in self.transforms:

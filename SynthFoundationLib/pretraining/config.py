@@ -80,6 +80,8 @@ class RunConfig:
     picture_every: int = 0
     threads: int = 0
     """CPU threads of the training process; 0 leaves torch's choice."""
+    start: str = ""
+    """Id or file of weights that the training goes on from; empty for random ones."""
     target: float = 0.0
     """Loss that the last tenth of the run must reach on average; 0 asks for nothing."""
 

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.features.unet import UNet
+from SynthFoundationLib.features.weights import load_weights
 from SynthFoundationLib.pretraining.checkpoint import (
     latest_checkpoint,
     load_checkpoint,
@@ -63,6 +65,8 @@ class Trainer:
         self.config, self.folder, self.fabric, self.quiet = config, folder, fabric, quiet
         torch.manual_seed(config.run.seed)
         model = ContrastiveModel(config.network, config.loss)
+        if config.run.start:
+            _go_on_from(config, model.net)
         model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # a quarter faster
         self.average = copy.deepcopy(model.net).requires_grad_(False).eval().to(fabric.device)
         self.step, self.skipped, self.best = 0, 0, -1.0
@@ -216,6 +220,14 @@ class Trainer:
         config = _json(self.config.plain())
         facts = {"step": self.step, "best": self.best, "config": config, "history": self.history}
         save_checkpoint(self.folder, "best", tensors, {}, facts)
+
+
+def _go_on_from(config: PretrainConfig, network: UNet) -> None:
+    """Take the numbers of weights of the same network; the projection heads, never exported, start anew."""
+    weights = load_weights(config.run.start)
+    if weights.network.config != config.network:
+        raise InputError(f"{config.run.start} holds another [network]; its own is {weights.network.config}")
+    network.load_state_dict(weights.network.state_dict())
 
 
 def anchor_seed(config: PretrainConfig, number: int) -> int:

@@ -18,6 +18,7 @@ from ..geometry.fields import exponential_voxels, from_voxels, to_voxels
 from .course import Beat, silent
 from .newton import apply_matrix, diagonal, normal_equations
 from .smoothness import Smoothness, solve
+from .warp import Warp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,13 +80,15 @@ def refine_velocity(
     grid = cells.padded(margin)
     velocity = velocity.on(grid)
     current = to_voxels(velocity.data, grid)
+    fixed, moving = Warp(level.fixed), Warp(level.moving)
     strength = None
     for done in range(iterations):
         beat(done / iterations)
-        matrix, vector = _equations(level, control, current, margin, beat)
+        matrix, vector = _equations(level.fixed, moving, level, control, current, margin, beat)
         if symmetric:
-            swapped = Level(level.moving, level.fixed, level.weight, level.grid)
-            other_matrix, other_vector = _equations(swapped, control, -current, margin, beat)
+            other_matrix, other_vector = _equations(
+                level.moving, fixed, level, control, -current, margin, beat
+            )
             matrix, vector = (matrix + other_matrix) / 2, (vector - other_vector) / 2
         if strength is None:
             strength = mean_curvature(matrix)
@@ -116,13 +119,19 @@ def pooled(volume: torch.Tensor, factor: int) -> torch.Tensor:
 
 
 def _equations(
-    level: Level, control: int, velocity: torch.Tensor, margin: int, beat: Beat
+    fixed: torch.Tensor,
+    moving: Warp,
+    level: Level,
+    control: int,
+    velocity: torch.Tensor,
+    margin: int,
+    beat: Beat,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Normal equations on the control grid, in its voxels, zero in its margin."""
     displacement = exponential_voxels(velocity)
     k, j, i = (slice(margin, n - margin) for n in displacement.shape[1:])
     inner = spread(displacement[:, k, j, i], control, level.grid)
-    equations = normal_equations(level.fixed, level.moving, inner, level.weight, beat)
+    equations = normal_equations(fixed, moving, inner, level.weight, beat)
     padding = (margin,) * 6
     return (
         F.pad(pooled(equations.matrix, control), padding) * control**2,

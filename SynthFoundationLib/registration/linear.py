@@ -9,6 +9,7 @@ import torch
 
 from .course import Beat, silent
 from .newton import PAIRS, normal_equations
+from .warp import Warp
 
 LinearKind = Literal["rigid", "affine"]
 MAX_STEP_VOXELS = 2.0
@@ -54,9 +55,10 @@ def register_linear(
     total = np.eye(4)
     generators = _generators(kind)
     error = float("nan")
-    for _ in range(iterations):
-        displacement = frame.displacement(total - np.eye(4))
-        equations = normal_equations(fixed, moving, displacement, weight, beat)
+    read = Warp(moving)
+    for done in range(iterations):
+        displacement = frame.displacement(total - np.eye(4)) if done else None
+        equations = normal_equations(fixed, read, displacement, weight, beat)
         error = equations.error
         hessian, gradient = frame.project(equations.matrix, equations.vector)
         if pull is not None:

@@ -33,9 +33,9 @@ class StartSettings:
     kept_upright: int = 3
     decisive: float = 1.35
     header_trust: float = 0.12
-    rigid_rounds: int = 2
-    affine_rounds: int = 2
-    iterations: int = 3
+    rigid_rounds: int = 3
+    affine_rounds: int = 3
+    iterations: int = 1
     stiffness: float = 0.3
 
 
@@ -53,9 +53,9 @@ class LinearSettings:
 
     voxels: tuple[int, ...] = (48,)
     learned: float = 1.0
-    rounds: int = 8
-    tolerance: float = 0.1
-    iterations: int = 4
+    rounds: int = 16
+    tolerance: float = 0.05
+    iterations: int = 1
     stiffness: float = 0.3
     landmark_weight: float = 0.25
 

@@ -15,7 +15,9 @@ import torch
 from scipy.fft import next_fast_len
 from scipy.spatial.transform import Rotation
 
+from ..features.mind import turned_mind
 from ..geometry import Affine, Grid
+from ..geometry.turns import turned
 from .course import Beat, silent
 from .linear import LinearKind, register_linear
 
@@ -35,15 +37,17 @@ PEAKS_APART = 3
 
 
 class Candidate(NamedTuple):
-    """A pose: 4×4 fixed mm → moving mm, its turn from the header's orientation, and its score.
+    """A pose: 4×4 fixed mm → moving mm, its rotation from the headers' orientation, and its score.
 
-    `centre` is the homogeneous centre of the fixed image, where poses are compared.
+    `centre` is the homogeneous centre of the fixed image, where poses are compared; `turn` is the right-angle
+    part of the rotation, about the axes of the fixed image.
     """
 
     matrix: np.ndarray
     rotation: np.ndarray
     score: float
     centre: np.ndarray
+    turn: np.ndarray
 
 
 def find_start(
@@ -53,17 +57,13 @@ def find_start(
     spacing = _spacing(fixed, moving, settings.search_voxels)
     near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
     search = _Search(*near, features, spacing, moving.grid.extent.max(), beat)
-    found = [pose for rotation in right_angle_turns() for pose in search(rotation)]
+    found = search(right_angle_turns())
     ranked = _ranked(found, settings)
     if not _decisive(ranked, settings):
         search = _Search(*near, features, spacing, float(np.linalg.norm(moving.grid.extent)), beat)
-        around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)
-        more = [
-            pose
-            for candidate in around  # the headers' orientation first
-            for turn in tilts(settings.tilt_degrees)
-            for pose in search(candidate.rotation @ turn)
-        ]
+        around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
+        turns = [candidate.turn for candidate in around]
+        more = [pose for tilt in tilts(settings.tilt_degrees) for pose in search(turns, tilt)]
         ranked = _ranked([*found, *more], settings)
     apart = PEAKS_APART * search.spacing
     kept = _distinct(ranked, settings.kept, apart)
@@ -80,7 +80,7 @@ def find_start(
 
 
 def right_angle_turns() -> list[np.ndarray]:
-    """The 24 rotations that map axes to axes, the identity first."""
+    """The 24 rotations that map axes to axes, as signed permutations of (i, j, k), the identity first."""
     turns = []
     for order, signs in itertools.product(
         itertools.permutations(range(3)), itertools.product((1, -1), repeat=3)
@@ -143,7 +143,7 @@ def _angle(a: Candidate, b: Candidate) -> float:
 
 
 class _Search:
-    """Scores all translations of the moving image for one rotation."""
+    """Scores all translations of the moving image for one rotation after the other."""
 
     def __init__(
         self,
@@ -171,21 +171,35 @@ class _Search:
         )
         self.least_overlap = 0.2 * min(float(weight.sum()), moving.grid.extent.prod() / spacing**3)
 
-    def __call__(self, rotation: np.ndarray) -> list[Candidate]:
-        """The best translations under one rotation (3×3, fixed → moving)."""
-        self.beat()
-        turn = np.eye(4)
-        turn[:3, :3], turn[:3, 3] = rotation, self.moving.grid.center
-        weight = self.moving.weight_on(self.cube, Affine(turn))
-        image = (self.features(self.moving.on(self.cube, Affine(turn))) - self.mean) * weight
-        score = self._correlation(image, weight)
+    def __call__(self, turns: Iterable[np.ndarray], tilt: np.ndarray | None = None) -> list[Candidate]:
+        """The best translations under right-angle turns, each followed by the tilt (3×3, fixed → moving).
+
+        The moving image is read and described once: turned by right angles, voxels only change places.
+        """
+        tilted = np.eye(4)
+        tilted[:3, 3] = self.moving.grid.center
+        if tilt is not None:
+            tilted[:3, :3] = tilt
+        weight = self.moving.weight_on(self.cube, Affine(tilted))
+        image = (self.features(self.moving.on(self.cube, Affine(tilted))) - self.mean) * weight
+        found = []
+        for turn in turns:
+            self.beat()
+            rotation = np.eye(4)
+            rotation[:3, :3] = self.cube.axes @ turn @ self.cube.axes.T
+            score = self._correlation(turned_mind(image, turn), turned(weight, turn))
+            found += self._peaks(score, tilted @ rotation, turn)
+        return found
+
+    def _peaks(self, score: torch.Tensor, pose: np.ndarray, turn: np.ndarray) -> list[Candidate]:
+        """The poses of the highest scores that lie apart; overwrites the scores."""
         found = []
         for _ in range(PEAKS):
             best = np.array(np.unravel_index(int(score.argmax()), tuple(self.padded)))
             shift = np.where(best >= self.grid.shape, best - self.padded, best)[::-1]
             move = np.eye(4)
             move[:3, 3] = self.cube.to_physical((0, 0, 0)) - self.grid.to_physical(shift)
-            found.append(Candidate(turn @ move, rotation, float(score.max()), self.centre))
+            found.append(Candidate(pose @ move, pose[:3, :3], float(score.max()), self.centre, turn))
             around = [
                 torch.arange(b - PEAKS_APART, b + PEAKS_APART + 1) % n
                 for b, n in zip(best, self.padded, strict=True)
@@ -249,7 +263,7 @@ class _Refinement:
                 self.fixed, image, weight, kind, self.settings.iterations, self.settings.stiffness
             )
             matrix = matrix @ self.grid.matrix @ step.matrix @ self.grid.inverse_matrix
-        return Candidate(matrix, candidate.rotation, self._score(matrix), candidate.centre)
+        return candidate._replace(matrix=matrix, score=self._score(matrix))
 
     def _moved(self, matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         image = self.features(self.moving.on(self.grid, Affine(matrix)))

@@ -10,7 +10,9 @@ import torch
 from scipy import ndimage
 
 from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.features.mind import mind_ssc
+from SynthFoundationLib.features.mind import mind_ssc, turned_mind
+from SynthFoundationLib.geometry.turns import turned
+from SynthFoundationLib.registration.start import right_angle_turns
 
 
 def slow_mind(image: np.ndarray, radius: int, dilation: int, noise_floor: float = 0.0) -> np.ndarray:
@@ -90,3 +92,11 @@ def test_noise_floor_keeps_air_near_one():
 def test_input_that_makes_no_sense_is_refused(image: torch.Tensor, parameters: dict):
     with pytest.raises(InputError, match="MIND"):
         mind_ssc(image, **parameters)
+
+
+def test_the_descriptor_of_a_turned_image_is_the_turned_descriptor():
+    image = torch.rand(1, 9, 9, 9, generator=torch.Generator().manual_seed(3))
+    descriptor = mind_ssc(image[None], dilation=1)[0]
+    for turn in right_angle_turns():
+        expected = mind_ssc(turned(image, turn)[None], dilation=1)[0]
+        torch.testing.assert_close(turned_mind(descriptor, turn), expected, atol=1e-4, rtol=0)
