@@ -15,6 +15,7 @@ import torch
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.features.unet import UNet
 from SynthFoundationLib.features.weight_files import read_network, sha256_of
+from SynthFoundationLib.features.weights import load_weights
 from SynthFoundationLib.files import output_folder
 from SynthFoundationLib.pretraining import export, pretrain, read_config
 from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, load_checkpoint, recover
@@ -23,6 +24,7 @@ from SynthFoundationLib.pretraining.data import batch_seeds, make_batch
 from SynthFoundationLib.pretraining.evaluate import load_network
 from SynthFoundationLib.pretraining.export import CALIBRATION_SEED, calibrate
 from SynthFoundationLib.pretraining.model import ContrastiveModel
+from SynthFoundationLib.pretraining.trainer import Trainer, open_fabric
 
 pytest.importorskip("lightning_fabric")
 ROOT = Path(__file__).parents[3]
@@ -306,3 +308,18 @@ def test_configuration_must_be_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
         read_config(path)
+
+
+def test_a_training_goes_on_from_weights_of_the_same_network(tmp_path):
+    first, later = write(tmp_path, steps=2, norm="instance"), tmp_path / "later.toml"
+    pretrain(first, tmp_path / "first", device="cpu", quiet=True)
+    weights = tmp_path / "first.safetensors"
+    export(latest_checkpoint(tmp_path / "first"), weights, calibration=1)
+    name = f'start = "{weights.as_posix()}"'
+    later.write_text(first.read_text().replace("[run]", f"[run]\n{name}"))
+    taken = Trainer(read_config(later), tmp_path / "later", open_fabric("cpu", "32-true"), quiet=True)
+    expected = load_weights(weights).network.state_dict()
+    assert all(torch.equal(taken.raw.net.state_dict()[key], value) for key, value in expected.items())
+    later.write_text(later.read_text().replace("out_channels = 4", "out_channels = 8"))
+    with pytest.raises(InputError, match="holds another"):
+        Trainer(read_config(later), tmp_path / "other", open_fabric("cpu", "32-true"), quiet=True)
