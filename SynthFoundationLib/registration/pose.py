@@ -64,11 +64,12 @@ def refine_pose(
     kind: LinearKind,
     pose: Pose,
     landmarks: Landmarks | None,
+    rounds: int,
     beat: Beat,
 ) -> Pose:
     """Refine the pose on the features that the deformable stage uses.
 
-    Features are taken anew from the moved image in each round, as they turn with it, until a round moves
+    Features are taken anew from the moved image in each of the rounds, as they turn with it, until one moves
     nothing by `LinearSettings.tolerance` voxels.
     """
     options = settings.linear
@@ -83,8 +84,8 @@ def refine_pose(
             return descriptor.described(image).at(1, options.learned)
 
         reference, weight = features(near_fixed.on(grid)), near_fixed.weight_on(grid)
-        for done in range(options.rounds):
-            beat((level + done / options.rounds) / len(options.voxels))
+        for done in range(rounds):
+            beat((level + done / rounds) / len(options.voxels))
             through = pose.transform
             step = register_linear(
                 reference,

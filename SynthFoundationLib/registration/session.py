@@ -186,7 +186,9 @@ class RegistrationSession:
         elif self.kind == "deformable":
             return pose
         with course.stage("linear") as beat:
-            refined = refine_pose(*sides, kind, pose, guides.landmarks, beat)
+            options = self.settings.linear
+            rounds = options.leading_rounds if self.kind == "deformable" else options.rounds
+            refined = refine_pose(*sides, kind, pose, guides.landmarks, rounds, beat)
         course.state("linear", lambda: refined.transform)
         self._pose = refined
         return refined
