@@ -64,8 +64,10 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/geometry/grid.py
   SynthFoundationLib/geometry/hdf5_times.py
   SynthFoundationLib/geometry/itk.py
+  SynthFoundationLib/geometry/lookup.py
   SynthFoundationLib/geometry/sampling.py
   SynthFoundationLib/geometry/transforms.py
+  SynthFoundationLib/geometry/turns.py
   SynthFoundationLib/images/__init__.py
   SynthFoundationLib/images/dicom.py
   SynthFoundationLib/images/foreground.py
@@ -121,6 +123,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/registration/settings.py
   SynthFoundationLib/registration/smoothness.py
   SynthFoundationLib/registration/start.py
+  SynthFoundationLib/registration/warp.py
   SynthFoundationLib/report/__init__.py
   SynthFoundationLib/report/facts.py
   SynthFoundationLib/report/html.py

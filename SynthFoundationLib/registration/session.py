@@ -23,7 +23,7 @@ from .deformable import Velocity, refine_velocity
 from .folding import unfolded
 from .guides import Guides, check_near, read_guides
 from .landmarks import pull_of_landmarks
-from .levels import Features, compared, covers, data_grid, finest, searched
+from .levels import Features, Finest, compared, covers, data_grid, finest, searched
 from .linear import LinearKind
 from .pose import Pose, first_pose, refine_pose
 from .quality import describe
@@ -137,6 +137,7 @@ class RegistrationSession:
     def _forget(self) -> None:
         self._pose: Pose | None = None
         self._features: Features | None = None
+        self._whole: Finest | None = None  # the features with their weights where no mask is given
         self._searched: Velocity | None = None
         self._settled: Velocity | None = None
 
@@ -147,7 +148,7 @@ class RegistrationSession:
             moving = self._scans[1].masked(guides.moving_mask, "the moving image")
             grid = data_grid(fixed, moving, self.settings.deformable)
             if self._features is not None and not covers(self._features.grid, grid):
-                self._features = self._searched = self._settled = None
+                self._features = self._whole = self._searched = self._settled = None
             course = Course(self._shares(), progress, on_state)
             pose = self._aligned(fixed, moving, guides, course)
             velocity = None
@@ -200,10 +201,15 @@ class RegistrationSession:
         options, linear = self.settings.deformable, pose.transform
         iterations = self._iterations()
         with course.stage("features") as beat:
-            fixed, moving = (scan.at_spacing(grid.spacing[0]) for scan in (fixed, moving))
-            if self._features is None:
-                self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
-            seen = finest(self._features, fixed, moving, linear, options.air_weight)
+            masked = guides.fixed_mask is not None or guides.moving_mask is not None
+            if masked or self._whole is None:
+                fixed, moving = (scan.at_spacing(grid.spacing[0]) for scan in (fixed, moving))
+                if self._features is None:
+                    self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
+                seen = finest(self._features, fixed, moving, linear, options.air_weight)
+                self._whole = self._whole if masked else seen
+            else:
+                seen = self._whole
         if self._searched is None:
             with course.stage("discrete") as beat:
                 self._searched = searched(seen, self.settings.discrete, beat)
