@@ -65,12 +65,13 @@ def refine_pose(
     pose: Pose,
     landmarks: Landmarks | None,
     rounds: int,
+    tolerance: float,
     beat: Beat,
 ) -> Pose:
     """Refine the pose on the features that the deformable stage uses.
 
     Features are taken anew from the moved image in each of the rounds, as they turn with it, until one moves
-    nothing by `LinearSettings.tolerance` voxels.
+    nothing by `tolerance` voxels.
     """
     options = settings.linear
     domain = fixed.cropped(settings.deformable.margin_mm)
@@ -99,7 +100,7 @@ def refine_pose(
             )
             moved = grid.matrix @ relaxation(step.matrix) @ grid.inverse_matrix
             pose = Pose(Affine(pose.affine.matrix @ moved), pose.base)
-            if np.abs(relaxation.move(step.matrix)).max() < options.tolerance:
+            if np.abs(relaxation.move(step.matrix)).max() < tolerance:
                 break
     return pose
 

@@ -188,8 +188,10 @@ class RegistrationSession:
             return pose
         with course.stage("linear") as beat:
             options = self.settings.linear
-            rounds = options.leading_rounds if self.kind == "deformable" else options.rounds
-            refined = refine_pose(*sides, kind, pose, guides.landmarks, rounds, beat)
+            until = (options.rounds, options.tolerance)
+            if self.kind == "deformable":
+                until = (options.leading_rounds, options.leading_tolerance)
+            refined = refine_pose(*sides, kind, pose, guides.landmarks, *until, beat)
         course.state("linear", lambda: refined.transform)
         self._pose = refined
         return refined
@@ -202,14 +204,14 @@ class RegistrationSession:
         iterations = self._iterations()
         with course.stage("features") as beat:
             masked = guides.fixed_mask is not None or guides.moving_mask is not None
-            if masked or self._whole is None:
+            seen = None if masked else self._whole
+            if seen is None:
                 fixed, moving = (scan.at_spacing(grid.spacing[0]) for scan in (fixed, moving))
                 if self._features is None:
                     self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
                 seen = finest(self._features, fixed, moving, linear, options.air_weight)
-                self._whole = self._whole if masked else seen
-            else:
-                seen = self._whole
+            if not masked:
+                self._whole = seen
         if self._searched is None:
             with course.stage("discrete") as beat:
                 self._searched = searched(seen, self.settings.discrete, beat)

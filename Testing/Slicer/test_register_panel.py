@@ -243,8 +243,8 @@ def test_boxes_say_where_to_look_and_go_along_with_their_volume(host, panel, pai
         boxes[1].SetSize(30, 30, 30)
         host.wait(lambda: len(requests) > count, 5, "the update for the smaller box")
         host.wait(lambda: not panel.busy, 60, "the update")
-        # 30 mm in voxels of 2 mm, one more or less along each side
-        assert int(requests[-1]["moving_mask"].sum()) == pytest.approx(15**3, rel=0.25)
+        # 30 mm in voxels of 2 mm: 15 along each side, 16 where both ends meet voxel centres
+        assert 15**3 <= int(requests[-1]["moving_mask"].sum()) <= 16**3
     finally:
         panel._worker.ask = ask
     assert error_mm(panel.result.forward, truth) < 4.0
