@@ -49,6 +49,13 @@ def sample_at_index(
         grid = normalised(index.reshape(1, 1, 1, -1, 3), shape)
         values = F.grid_sample(volume[None], grid, _MODES[mode], "border", align_corners=False)
         values = values.reshape(volume.shape[0], *index.shape[:-1])
+    return _filled(values, index, shape, fill)
+
+
+def _filled(
+    values: torch.Tensor, index: torch.Tensor, shape: tuple[int, int, int], fill: float | None
+) -> torch.Tensor:
+    """Values (C, ...) with `fill` where the indices lie outside a volume of that shape; None leaves them."""
     if fill is None:
         return values
     return torch.where(inside(index, shape), values, values.new_tensor(fill))
@@ -89,7 +96,7 @@ def resample(
 
     With `antialias` the volume is first smoothed along the axes that `target` samples more coarsely.
     """
-    shape, cell = volume.shape[1:], (1, 1, 1)
+    shape, cell = source.shape, (1, 1, 1)
     if antialias:
         volume, cell = _antialiased(volume, source, target)
     matrix = np.eye(4) if transform is None else getattr(transform, "matrix", None)
@@ -109,7 +116,7 @@ def resample(
 def _read(
     volume: torch.Tensor,
     index: torch.Tensor,
-    shape: torch.Size,
+    shape: tuple[int, int, int],
     cell: tuple[int, int, int],
     mode: Interpolation,
     fill: float | None,
@@ -119,10 +126,7 @@ def _read(
         return sample_at_index(volume, index, mode, fill)
     width = index.new_tensor(cell)
     values = sample_at_index(volume, (index + 0.5) / width - 0.5, mode)
-    if fill is None:
-        return values
-    depth, height, columns = shape
-    return torch.where(inside(index, (depth, height, columns)), values, values.new_tensor(fill))
+    return _filled(values, index, shape, fill)
 
 
 def smooth(volume: torch.Tensor, sigma: float | tuple[float, float, float]) -> torch.Tensor:

@@ -11,6 +11,8 @@ from scipy.linalg import expm, logm
 REMEMBERED = 4
 # A step may become so many times as long, and this many voxels; more would follow noise.
 LARGEST_GAIN, LARGEST_MOVE = 6.0, 1.5
+# How much farther a step goes where steps still grow from round to round.
+GROWTH = 3.0
 # Directions in which steps changed less than this share of the most are not extrapolated.
 LEAST_CHANGE = 0.05
 
@@ -52,8 +54,7 @@ class Relaxation:
         taken = found - sum(share * one for share, one in zip(shares, both, strict=True))
         plain, ahead = self._at_corners(found), self._at_corners(taken)
         if plain @ ahead <= 0:  # the steps still grow: nothing to foresee
-            taken = 3 * found
-            ahead = 3 * plain
+            taken, ahead = GROWTH * found, GROWTH * plain
         longest = min(LARGEST_GAIN * np.abs(plain).max(), max(LARGEST_MOVE, np.abs(plain).max()))
         return taken * min(1.0, longest / max(np.abs(ahead).max(), 1e-12))
 
