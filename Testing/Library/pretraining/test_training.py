@@ -62,8 +62,9 @@ def write(folder, steps=12, workers=0, accumulate=1, norm="batch"):
 
 
 def losses(folder):
-    with (folder / "losses.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    path = folder / "losses.csv"
+    # Read at once: a training may be writing it.
+    rows = csv.DictReader(path.read_text().splitlines() if path.exists() else [])
     timing = ("wait", "seconds")
     return [{k: v for k, v in row.items() if k not in timing} for row in rows]
 
@@ -82,12 +83,13 @@ def test_a_killed_training_continues_bit_by_bit(tmp_path):
     config = write(tmp_path, steps=30)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     assert start(config, straight).wait(120) == 0
-    process = start(config, killed)
-    while not (killed / "losses.csv").exists() or len(losses(killed)) < 6:
-        assert process.poll() is None, "the training ended before it could be killed"
-        time.sleep(0.002)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with start(config, killed) as process:
+        try:
+            while len(losses(killed)) < 6:
+                assert process.poll() is None, "the training ended before it could be killed"
+                time.sleep(0.002)
+        finally:
+            process.send_signal(signal.SIGKILL)
     assert latest_checkpoint(killed) is not None
     assert len(losses(killed)) < 30
     assert start(config, killed).wait(120) == 0
