@@ -101,6 +101,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/quiet.py
   SynthFoundationLib/registration/__init__.py
   SynthFoundationLib/registration/carried.py
+  SynthFoundationLib/registration/channels.py
   SynthFoundationLib/registration/comparison.py
   SynthFoundationLib/registration/course.py
   SynthFoundationLib/registration/deformable.py

@@ -11,7 +11,6 @@ import torch
 from ..errors import InputError
 from ..features.extract import Backend, compute_features
 from ..features.mind import MindConfig
-from ..features.registry import Registry
 from ..features.weights import Weights, load_weights
 from ..geometry import resample
 from ..images import Image
@@ -20,6 +19,17 @@ from .described import LEARNED_COARSENING, Described
 # On coarse voxels the nearest neighbours already lie far apart.
 COARSE_MIND = MindConfig(dilation=1)
 FINE_MIND = MindConfig()
+
+
+def settled(backend: Backend, weights: object) -> Backend:
+    """What "auto" stands for: MIND-SSC, and with it the network whose weights are given.
+
+    Beside MIND with weighed channels the bundled network adds nothing that could be measured
+    (docs/weights.md), and half as much time.
+    """
+    if backend != "auto":
+        return backend
+    return "mind" if weights is None else "learned+mind"
 
 
 class Descriptor:
@@ -34,9 +44,7 @@ class Descriptor:
         """
         if backend not in get_args(Backend):
             raise InputError(f"features is {backend!r}; allowed are {', '.join(get_args(Backend))}")
-        if backend == "auto":
-            backend = "mind" if weights is None and Registry.read().default is None else "learned+mind"
-        self.backend: Backend = backend
+        self.backend = backend = settled(backend, weights)
         if "learned" in backend and not isinstance(weights, Weights):
             weights = load_weights(weights)
         self.weights = weights if isinstance(weights, Weights) else None

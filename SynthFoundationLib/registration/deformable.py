@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from ..geometry import Grid, resample
 from ..geometry.fields import exponential_voxels, from_voxels, to_voxels
+from .channels import channel_mix
 from .course import Beat, silent
 from .newton import apply_matrix, diagonal, normal_equations
 from .smoothness import Smoothness, solve
@@ -81,13 +82,14 @@ def refine_velocity(
     velocity = velocity.on(grid)
     current = to_voxels(velocity.data, grid)
     fixed, moving = Warp(level.fixed), Warp(level.moving)
+    mix = channel_mix(level.fixed, level.moving, level.weight, _inner(current, level.grid, control, margin))
     strength = None
     for done in range(iterations):
         beat(done / iterations)
-        matrix, vector = _equations(level.fixed, moving, level, control, current, margin, beat)
+        matrix, vector = _equations(level.fixed, moving, level, mix, control, current, margin, beat)
         if symmetric:
             other_matrix, other_vector = _equations(
-                level.moving, fixed, level, control, -current, margin, beat
+                level.moving, fixed, level, mix, control, -current, margin, beat
             )
             matrix, vector = (matrix + other_matrix) / 2, (vector - other_vector) / 2
         if strength is None:
@@ -122,21 +124,27 @@ def _equations(
     fixed: torch.Tensor,
     moving: Warp,
     level: Level,
+    mix: torch.Tensor,
     control: int,
     velocity: torch.Tensor,
     margin: int,
     beat: Beat,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Normal equations on the control grid, in its voxels, zero in its margin."""
-    displacement = exponential_voxels(velocity)
-    k, j, i = (slice(margin, n - margin) for n in displacement.shape[1:])
-    inner = spread(displacement[:, k, j, i], control, level.grid)
-    equations = normal_equations(fixed, moving, inner, level.weight, beat)
+    inner = _inner(velocity, level.grid, control, margin)
+    equations = normal_equations(fixed, moving, inner, level.weight, beat, mix)
     padding = (margin,) * 6
     return (
         F.pad(pooled(equations.matrix, control), padding) * control**2,
         F.pad(pooled(equations.vector, control), padding) * control,
     )
+
+
+def _inner(velocity: torch.Tensor, grid: Grid, control: int, margin: int) -> torch.Tensor:
+    """The displacement of a velocity on the control grid and its margin, in voxels of `grid`."""
+    displacement = exponential_voxels(velocity)
+    k, j, i = (slice(margin, n - margin) for n in displacement.shape[1:])
+    return spread(displacement[:, k, j, i], control, grid)
 
 
 def spread(displacement: torch.Tensor, control: int, grid: Grid) -> torch.Tensor:

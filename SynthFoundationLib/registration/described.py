@@ -28,10 +28,7 @@ class Described(NamedTuple):
     grid: Grid
 
     def at(self, factor: int, learned: float) -> torch.Tensor:
-        """On voxels of `factor`³, learned features counting `learned` times beside MIND; 0 leaves them out.
-
-        Learned features know a structure from afar, MIND places its edges: each level takes what it needs.
-        """
+        """On voxels of `factor`³; learned features count `learned` times beside MIND, 0 leaves them out."""
         if self.mind is None:
             return self._learned_at(factor)
         edges = pooled(self.mind, factor)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
+from .channels import channel_mix, mixed
 from .deformable import Level, Velocity, pooled
 from .described import Described
 from .discrete import displacement_by_search
@@ -33,8 +34,11 @@ class Finest(NamedTuple):
     features: Features
     weight: torch.Tensor
 
-    def level(self, factor: int, learned: float) -> Level:
-        """What is compared on voxels of `factor`³, learned features counting `learned` times beside MIND."""
+    def level(self, factor: int, learned: float = 0.0) -> Level:
+        """What is compared on voxels of `factor`³, learned features counting `learned` times beside MIND.
+
+        The refinement leaves them out: they know a structure from afar, MIND places its edges.
+        """
         fixed, moving, grid = self.features
         sides = fixed.at(factor, learned), moving.at(factor, learned)
         return Level(*sides, pooled(self.weight, factor), grid.coarsened(factor))
@@ -88,6 +92,8 @@ def searched(finest: Finest, options: DiscreteSettings, beat: Beat) -> Velocity:
     coarse = finest.level(factor, options.learned)
     if options.reach == 0:
         return Velocity(coarse.fixed.new_zeros(3, *coarse.grid.shape), coarse.grid)
-    displacement = displacement_by_search(coarse.fixed, coarse.moving, coarse.weight, options.reach, beat)
+    mix = channel_mix(coarse.fixed, coarse.moving, coarse.weight)
+    sides = mixed(mix, coarse.fixed), mixed(mix, coarse.moving)
+    displacement = displacement_by_search(*sides, coarse.weight, options.reach, beat)
     matrix = torch.as_tensor(coarse.grid.matrix[:3, :3], dtype=displacement.dtype, device=displacement.device)
     return Velocity(torch.einsum("ab,bdhw->adhw", matrix, displacement), coarse.grid)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from .channels import mixed
 from .course import Beat, silent
 from .warp import Warp
 
@@ -43,8 +44,12 @@ def normal_equations(
     displacement: torch.Tensor | None,
     weight: torch.Tensor,
     beat: Beat = silent,
+    mix: torch.Tensor | None = None,
 ) -> NormalEquations:
-    """The equations for (C, D, H, W) features, a (3, D, H, W) displacement or None, a (1, D, H, W) weight."""
+    """The equations for (C, D, H, W) features, a (3, D, H, W) displacement or None, a (1, D, H, W) weight.
+
+    `mix` (C, C) replaces the channels of both images by combinations of them; see `channel_mix`.
+    """
     warped = moving.volume
     if displacement is not None:
         beat()
@@ -58,7 +63,10 @@ def normal_equations(
         beat()
         part, around = slice(start, start + rows), slice(max(0, start - 1), start + rows + 1)
         sums = matrix[:, part], vector[:, part], squares[part]
-        _add_channels(fixed[:, around], warped[:, around], *sums, first=start - around.start)
+        sides = fixed[:, around], warped[:, around]
+        if mix is not None:
+            sides = mixed(mix, sides[0]), mixed(mix, sides[1])
+        _add_channels(*sides, *sums, first=start - around.start)
     total = weight.sum().clamp_min(1e-6)
     scale = weight[0] / len(fixed)
     error = float((squares * scale).sum() / total)

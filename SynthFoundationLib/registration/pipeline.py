@@ -54,8 +54,9 @@ def register(
         moving_landmarks: the same places in the moving image.
         stiffness: scales how smooth the deformation is kept; 1 is the preset's own.
         initial_transform: fixed → moving, LPS mm; takes the place of the automatic start.
-        features: what the images are compared by, see `features.extract.compute_features`.
-        weights: id or file of the pretrained network, likewise.
+        features: what the images are compared by: "mind", "learned" or "learned+mind", see
+            `features.extract.compute_features`; "auto" is MIND, and with it the network if weights are given.
+        weights: id or file of the pretrained network.
         symmetric: whether exchanging the images gives the inverse; takes twice the time.
         device: "auto", "cpu", "cuda", "mps".
         seed: seeds every random number; the same seed gives the same result.

@@ -225,7 +225,7 @@ class RegistrationSession:
             with course.stage(f"deformable {n + 1}") as beat:
                 velocity = refine_velocity(
                     velocity,
-                    seen.level(factor, options.learned[n]),
+                    seen.level(factor),
                     control,
                     iterations[n],
                     options.solver_iterations,

@@ -92,7 +92,6 @@ class DeformableSettings:
         iterations: Gauss–Newton steps per level.
         update_iterations: the same when a result is brought up to date; 0 leaves a level out.
         solver_iterations: conjugate gradient steps in each of these.
-        learned: as in `LinearSettings`, per level.
         bending, stretching: smoothness, in units of the mean data curvature.
         slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
         margin_mm: how much air around the patient takes part.
@@ -105,7 +104,6 @@ class DeformableSettings:
     iterations: tuple[int, ...] = (6, 5, 3)
     update_iterations: tuple[int, ...] = (0, 0, 2)
     solver_iterations: int = 20
-    learned: tuple[float, ...] = (1.0, 0.5, 0.0)
     bending: float = 10.0
     stretching: float = 1.0
     slice_share: float = 0.4
