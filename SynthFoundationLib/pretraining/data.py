@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +70,19 @@ def stream(
         prefetch_factor=3,
         multiprocessing_context="spawn",
         pin_memory=device.type == "cuda",
+        worker_init_fn=_ends_with_its_parent,
     )
     for batch in loader:
         yield Windows(*(part.to(device, non_blocking=True) for part in batch))
+
+
+def _ends_with_its_parent(_worker: int) -> None:
+    """End a worker process with the training; torch misses one that is killed while workers are starting."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -73,10 +73,11 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-def start(config, out):
+def start(config, out, group=False):
     code = "import sys; from SynthFoundationLib.pretraining import pretrain; "
     code += "pretrain(sys.argv[1], sys.argv[2], resume=True, device='cpu', quiet=True)"
-    return subprocess.Popen([sys.executable, "-c", code, str(config), str(out)], env=environment())
+    command = [sys.executable, "-c", code, str(config), str(out)]
+    return subprocess.Popen(command, env=environment(), start_new_session=group)
 
 
 def test_a_killed_training_continues_bit_by_bit(tmp_path):
@@ -96,6 +97,37 @@ def test_a_killed_training_continues_bit_by_bit(tmp_path):
     assert losses(killed) == losses(straight)
     a, b = (load_checkpoint(folder / "step-0000030") for folder in (straight, killed))
     assert all(torch.equal(a[0][key], b[0][key]) for key in a[0])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_workers_that_were_starting_end_with_a_training_that_is_killed(tmp_path):
+    config = write(tmp_path, steps=30, workers=1)
+    with start(config, tmp_path / "run", group=True) as process:
+        try:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            while not any("spawn_main" in told(pid) for pid in children.read_text().split()):
+                assert process.poll() is None
+                time.sleep(0.01)
+        finally:
+            process.kill()
+    end = time.monotonic() + 60
+    while True:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        if time.monotonic() > end:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail("a process of the training lives on")
+        time.sleep(0.1)
+
+
+def told(pid):
+    """The command line of a process, empty when it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 STEP = """
