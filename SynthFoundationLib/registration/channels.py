@@ -33,6 +33,7 @@ def channel_mix(
     count, give the identity.
     """
     channels, shape = len(fixed), fixed.shape[1:]
+    depth, height, width = shape
     at = _spread_voxels(shape)
     index = torch.stack(torch.unravel_index(at, shape)[::-1], -1).to(fixed)
     at = at.to(fixed.device)
@@ -40,7 +41,7 @@ def channel_mix(
     there = moving.flatten(1)[:, at]
     if displacement is not None:
         index = index + displacement.flatten(1)[:, at].T
-        counts = counts * inside(index, shape)
+        counts = counts * inside(index, (depth, height, width))
         there = sample_at_index(moving, index)
     residual = fixed.flatten(1)[:, at] - there
     covariance = ((residual * counts) @ residual.T).cpu().double() / max(float(counts.sum()), 1e-12)

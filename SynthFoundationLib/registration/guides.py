@@ -28,6 +28,11 @@ class Guides(NamedTuple):
     landmarks: Landmarks | None = None
     stiffness: float = 1.0
 
+    @property
+    def masked(self) -> bool:
+        """Whether only a part of one of the images is compared."""
+        return self.fixed_mask is not None or self.moving_mask is not None
+
 
 def read_guides(
     fixed_mask: LabelsLike | Image | None,

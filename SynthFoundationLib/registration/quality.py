@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cached_property
 from importlib import metadata
 from typing import Any
 
@@ -20,58 +21,82 @@ LOOK_VOXELS = 72
 CHECKED_POINTS = 20_000
 
 
+class Look:
+    """Both scans on the coarse voxels where it is measured how alike they are; read when first needed."""
+
+    def __init__(self, fixed: Scan, moving: Scan, descriptor: Descriptor) -> None:
+        """Take the scans with their masks."""
+        self.fixed, self._moving, self._descriptor = fixed, moving, descriptor
+        self.grid = fixed.grid.with_spacing(max(fixed.grid.extent.max() / LOOK_VOXELS, fixed.finest))
+
+    def alike(self, transform: Transform) -> tuple[float, float, tuple[Image, Image]]:
+        """Feature correlation inside the fixed body, share of it that is covered, and the features."""
+        moving, inside, a = self._near_moving, self._inside, self._reference
+        b = self._features(moving.on(self.grid, transform))
+        weight = inside * moving.weight_on(self.grid, transform)
+        total = weight.sum().clamp_min(1e-6)
+        u, v = (x - (x * weight).sum((1, 2, 3), keepdim=True) / total for x in (a, b))
+        product = (u * v * weight).sum()
+        norm = ((u * u * weight).sum() * (v * v * weight).sum()).sqrt().clamp_min(1e-12)
+        overlap = float(total / inside.sum().clamp_min(1e-6))
+        return float(product / norm), overlap, (Image(a.cpu(), self.grid), Image(b.cpu(), self.grid))
+
+    @cached_property
+    def before(self) -> float:
+        """How alike the scans are where their headers put them."""
+        return self.alike(Affine())[0]
+
+    @cached_property
+    def body(self) -> torch.Tensor:
+        """(1, D, H, W) in 0…1: the patient in the fixed scan."""
+        return self._near_fixed.body_on(self.grid)
+
+    @cached_property
+    def _near_fixed(self) -> Scan:
+        return self.fixed.at_spacing(self.grid.spacing[0])
+
+    @cached_property
+    def _near_moving(self) -> Scan:
+        return self._moving.at_spacing(self.grid.spacing[0])
+
+    @cached_property
+    def _inside(self) -> torch.Tensor:
+        return self.body * self._near_fixed.weight_on(self.grid)
+
+    @cached_property
+    def _reference(self) -> torch.Tensor:
+        return self._features(self._near_fixed.on(self.grid))
+
+    def _features(self, image: Image) -> torch.Tensor:
+        return self._descriptor.described(image).at(1, learned=1.0)
+
+
 @torch.no_grad()
 def describe(
-    fixed: Scan,
-    moving: Scan,
-    descriptor: Descriptor,
+    look: Look,
     forward: Transform,
     backward: Transform,
     landmarks: tuple[np.ndarray, np.ndarray] | None,
     field_grid: Grid | None,
 ) -> tuple[dict[str, Any], tuple[Image, Image]]:
     """JSON-plain numbers, and coarse features of the fixed and of the moved image."""
-    grid = _overview(fixed)
-    body = fixed.at_spacing(grid.spacing[0]).body_on(grid)
-    before, _, _ = _similarity(fixed, moving, descriptor, grid, body, Affine())
-    after, overlap, maps = _similarity(fixed, moving, descriptor, grid, body, forward)
+    grid = look.fixed.grid
+    after, overlap, maps = look.alike(forward)
     numbers: dict[str, Any] = {
-        "similarity": {"before": before, "after": after},
+        "similarity": {"before": look.before, "after": after},
         "overlap": overlap,
-        "header_turn_degrees": _turn(forward, fixed.grid),
-        "inverse_consistency_mm": _inverse_error(forward, backward, grid, body),
+        "header_turn_degrees": _turn(forward, grid),
+        "inverse_consistency_mm": _inverse_error(forward, backward, look.grid, look.body),
         "landmark_error_mm": None,
         "peak_memory_mb": peak_memory_mb(),
         "versions": versions(),
-        "grid": {"fixed_size": list(fixed.grid.size), "fixed_spacing_mm": list(fixed.grid.spacing)},
+        "grid": {"fixed_size": list(grid.size), "fixed_spacing_mm": list(grid.spacing)},
     }
     numbers |= _deformation(forward, field_grid)
     if landmarks is not None:
         errors = (landmark_error(t, *landmarks) for t in (Affine(), forward))
         numbers["landmark_error_mm"] = dict(zip(("before", "after"), errors, strict=True))
     return numbers, maps
-
-
-def _overview(fixed: Scan) -> Grid:
-    spacing = max(fixed.grid.extent.max() / LOOK_VOXELS, fixed.finest)
-    return fixed.grid.with_spacing(spacing)
-
-
-def _similarity(
-    fixed: Scan, moving: Scan, descriptor: Descriptor, grid: Grid, body: torch.Tensor, transform: Transform
-) -> tuple[float, float, tuple[Image, Image]]:
-    """Feature correlation inside the fixed body, share of it that is covered, and the features."""
-    near_fixed, near_moving = fixed.at_spacing(grid.spacing[0]), moving.at_spacing(grid.spacing[0])
-    images = near_fixed.on(grid), near_moving.on(grid, transform)
-    a, b = (descriptor.described(image).at(1, learned=1.0) for image in images)
-    inside = body * near_fixed.weight_on(grid)
-    weight = inside * near_moving.weight_on(grid, transform)
-    total = weight.sum().clamp_min(1e-6)
-    u, v = (x - (x * weight).sum((1, 2, 3), keepdim=True) / total for x in (a, b))
-    product = (u * v * weight).sum()
-    norm = ((u * u * weight).sum() * (v * v * weight).sum()).sqrt().clamp_min(1e-12)
-    overlap = float(total / inside.sum().clamp_min(1e-6))
-    return float(product / norm), overlap, (Image(a.cpu(), grid), Image(b.cpu(), grid))
 
 
 def _turn(transform: Transform, grid: Grid) -> float:

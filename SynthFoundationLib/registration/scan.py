@@ -66,9 +66,14 @@ class Scan:
         grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
         if grid.size == self.grid.size:
             return self
-        parts = (self.data, self.body, self.mask, self.held)
-        data, body, mask, held = (resample(x, self.grid, grid, fill=None, antialias=True) for x in parts)
-        return Scan(data, grid, body, mask, held)
+
+        def wider(part: torch.Tensor) -> torch.Tensor:
+            if bool((part == 1).all()):  # no mask, no padding: nothing to be averaged
+                return part.new_ones(1, *grid.shape)
+            return resample(part, self.grid, grid, fill=None, antialias=True)
+
+        data = resample(self.data, self.grid, grid, fill=None, antialias=True)
+        return Scan(data, grid, wider(self.body), wider(self.mask), wider(self.held))
 
     def continued(self) -> Scan:
         """The scan with padding replaced by the nearest picture, and out of the mask.

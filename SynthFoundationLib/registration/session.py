@@ -26,7 +26,7 @@ from .landmarks import pull_of_landmarks
 from .levels import Features, Finest, compared, covers, data_grid, finest, searched
 from .linear import LinearKind
 from .pose import Pose, first_pose, refine_pose
-from .quality import describe
+from .quality import Look, describe
 from .result import Registration
 from .scan import Scan, prepare
 from .settings import Settings
@@ -90,6 +90,7 @@ class RegistrationSession:
         self._descriptor = Descriptor(features, weights)
         device = chosen(device)
         self._scans = prepare(self.fixed, device), prepare(self.moving, device)
+        self._look = Look(*self._scans, self._descriptor)  # where no mask is given
         self._forget()
 
     def run(
@@ -156,9 +157,8 @@ class RegistrationSession:
                 velocity = self._deformed(fixed, moving, grid, pose, guides, course)
             forward, backward = _transforms(velocity, pose)
         field_grid = None if velocity is None else velocity.grid
-        measure = partial(
-            describe, fixed, moving, self._descriptor, forward, backward, guides.landmarks, field_grid
-        )
+        look = Look(fixed, moving, self._descriptor) if guides.masked else self._look
+        measure = partial(describe, look, forward, backward, guides.landmarks, field_grid)
         return Registration(self.fixed, self.moving, forward, backward, self._done(course, guides), measure)
 
     def _shares(self) -> dict[str, float]:
@@ -203,14 +203,13 @@ class RegistrationSession:
         options, linear = self.settings.deformable, pose.transform
         iterations = self._iterations()
         with course.stage("features") as beat:
-            masked = guides.fixed_mask is not None or guides.moving_mask is not None
-            seen = None if masked else self._whole
+            seen = None if guides.masked else self._whole
             if seen is None:
                 fixed, moving = (scan.at_spacing(grid.spacing[0]) for scan in (fixed, moving))
                 if self._features is None:
                     self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
                 seen = finest(self._features, fixed, moving, linear, options.air_weight)
-            if not masked:
+            if not guides.masked:
                 self._whole = seen
         if self._searched is None:
             with course.stage("discrete") as beat:
