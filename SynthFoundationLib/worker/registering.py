@@ -47,7 +47,8 @@ def register(job: Job, desk: Desk) -> dict[str, Any]:
     name = params.text("session")
     fixed, moving = (desk.volumes.get(params.text(side)) for side in ("fixed", "moving"))
     initial = params.matrix("initial")
-    features = settled(params.choice("features", BACKENDS, "auto"), params.optional_text("weights"))
+    wanted: Any = params.choice("features", BACKENDS, "auto")
+    features = settled(wanted, params.optional_text("weights"))
     options: dict[str, Any] = {
         "transform": params.choice("transform", KINDS, "deformable"),
         "initial_transform": None if initial is None else Affine(initial),
