@@ -226,6 +226,7 @@ set(SynthFoundation_SCRIPTS
   SynthFoundationModuleLib/few_shot.py
   SynthFoundationModuleLib/few_shot_controls.py
   SynthFoundationModuleLib/geometry.py
+  SynthFoundationModuleLib/guides.py
   SynthFoundationModuleLib/landmarks.py
   SynthFoundationModuleLib/library.py
   SynthFoundationModuleLib/machine_widgets.py

@@ -6,24 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from . import dependencies, display
 from .errors import UserError
+from .guides import Guides, guidance_mark
 from .landmarks import Placer, make_list
 from .machine_widgets import MachineWidgets
 from .outputs import make_outputs, needs_worker
 from .panel import Panel, after, enable, loaded_volumes, show_text, telling
 from .process import Worker, WorkerError
-from .regions import make_box, mark_of
+from .regions import make_box
 from .registration import Inputs, Registered, RegistrationSession, known_result, put_in_scene
 from .transforms import remove_result
 from .verdict import verdict_text
 
 DEBOUNCE_MS = 300
-_GUIDES = ("fixedLandmarks", "movingLandmarks", "fixedMask", "movingMask")
 
 
 class RegisterPanel(Panel):
@@ -37,9 +35,9 @@ class RegisterPanel(Panel):
         self._placer = Placer(self.refresh)
         self._update_later = after(DEBOUNCE_MS, self._update)
         self._board_later = after(DEBOUNCE_MS, self._show_comparison)
+        self._guides = Guides(self._on_guide_changed)
         self._guided: Any = None  # what the last request was guided by
         self._outputs_next = False  # whether the request under way was made for outputs
-        self._watched: list[tuple[Any, int]] = []
         self._compared: tuple | None = None
         self.result: Registered | None = None
         ui = self.ui
@@ -63,14 +61,14 @@ class RegisterPanel(Panel):
         self._machine.refresh()
         if self.result is None and self._placed():
             self.result = known_result(parameters.forward, parameters.inverse)
-            self._guided = self._guidance_mark()
+            self._guided = guidance_mark(self.parameters)
             self._show_verdict()
             self.refresh()
 
     def disconnect(self) -> None:
         """Unbind the widgets."""
         self._placer.stop()
-        self._watch([])
+        self._guides.watch(None)
         super().disconnect()
 
     def inputs(self) -> Inputs:
@@ -110,7 +108,7 @@ class RegisterPanel(Panel):
         self.refresh()
 
     def _start(self) -> None:
-        inputs, session, self._guided = self.inputs(), self._session, self._guidance_mark()
+        inputs, session, self._guided = self.inputs(), self._session, guidance_mark(self.parameters)
 
         def done(result: dict[str, Any]) -> None:
             if session is self._session:  # else the scene has been closed meanwhile
@@ -121,14 +119,14 @@ class RegisterPanel(Panel):
                 self._failed(error)
 
         session.start(inputs, done, failed, self._show_progress)
-        self._guided = self._guidance_mark()  # points may have been attached to their volume
+        self._guided = guidance_mark(self.parameters)  # points may have been attached to their volume
         self._progress(_("Preparing"), 0.0)
 
     def _update(self) -> None:
         """Answer a change of landmarks, masks or stiffness."""
         if self.parameters is None or self.result is None or self._placer.active:
             return
-        if self.busy or not self.parameters.autoUpdate or self._guidance_mark() == self._guided:
+        if self.busy or not self.parameters.autoUpdate or guidance_mark(self.parameters) == self._guided:
             return  # while it is busy, the end of the request looks again
         with telling(self.ui.messageLabel):
             show_text(self.ui.messageLabel, "")
@@ -206,9 +204,9 @@ class RegisterPanel(Panel):
         for slider in (ui.blendSlider, ui.checkerboardBox):
             slider.enabled = bool(chosen.fixed and chosen.moving)
         ui.blendSlider.enabled = ui.blendSlider.enabled and not chosen.checkerboard
-        self._watch([chosen.getValue(name) for name in _GUIDES])
+        self._guides.watch(chosen)
         self._apply_view_choices()
-        if self.result is not None and self._guidance_mark() != self._guided:
+        if self.result is not None and guidance_mark(self.parameters) != self._guided:
             self._update_later.start()
 
     def _why_not(self) -> str | None:
@@ -339,36 +337,9 @@ class RegisterPanel(Panel):
 
         make_outputs(self.parameters, self._session, on_made, failed)
 
-    def _watch(self, nodes: list[Any]) -> None:
-        """Follow changes inside landmarks and masks."""
-        wanted = [node for node in nodes if node is not None]
-        if [thing for thing, _tag in self._watched] == [part for node in wanted for part in _parts(node)]:
-            return
-        for thing, tag in self._watched:
-            thing.RemoveObserver(tag)
-        self._watched = [
-            (part, part.AddObserver(event, self._on_guide_changed))
-            for node in wanted
-            for part, event in _parts(node).items()
-        ]
-
-    def _on_guide_changed(self, *_event: Any) -> None:
+    def _on_guide_changed(self) -> None:
         if self.result is not None and not self._placer.active:
             self._update_later.start()
-
-    def _guidance_mark(self) -> tuple:
-        """Changes whenever landmarks, masks or stiffness do."""
-        chosen = self.parameters
-        marks: list[Any] = [chosen.stiffness]
-        lists = [chosen.fixedLandmarks, chosen.movingLandmarks]
-        count = (
-            min((node.GetNumberOfControlPoints() for node in lists if node), default=0) if all(lists) else 0
-        )
-        for node in lists if count else []:
-            marks += [tuple(node.GetNthControlPointPosition(n)) for n in range(count)]
-        for node in (chosen.fixedMask, chosen.movingMask):
-            marks += _mask_mark(node)
-        return tuple(marks)
 
     # -- the scene ----------------------------------------------------------------------------------------
 
@@ -404,32 +375,6 @@ class RegisterPanel(Panel):
         self._hide_progress()
         for label in (self.ui.messageLabel, self.ui.verdictLabel):
             show_text(label, "")
-
-
-def _parts(node: Any) -> dict[Any, Any]:
-    """The objects whose events tell that landmarks or masks have changed, with the event."""
-    if node is None:
-        return {}
-    if node.IsA("vtkMRMLSegmentationNode"):
-        return {node.GetSegmentation(): slicer.vtkSegmentation.SourceRepresentationModified}
-    if node.IsA("vtkMRMLVolumeNode"):
-        return {node: slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent}
-    if node.IsA("vtkMRMLMarkupsROINode"):
-        return {node: vtk.vtkCommand.ModifiedEvent}
-    return {node: slicer.vtkMRMLMarkupsNode.PointModifiedEvent}
-
-
-def _mask_mark(node: Any) -> list[Any]:
-    """Changes whenever a mask does, not when it goes along with its volume."""
-    if node is None:
-        return [0]
-    if node.IsA("vtkMRMLMarkupsROINode"):
-        return [node.GetID(), *mark_of(node)]
-    return [node.GetID(), *(part.GetMTime() for part in _contents(node))]
-
-
-def _contents(node: Any) -> list[Any]:
-    return [node.GetSegmentation()] if node.IsA("vtkMRMLSegmentationNode") else [node.GetImageData()]
 
 
 def _stage_name(stage: str) -> str:

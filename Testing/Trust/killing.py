@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
 import os
 import random
 import signal
@@ -78,8 +79,9 @@ class Killer:
         if not _group_ends(process):
             self.tally.faults.append("a process lived on")
             os.killpg(process, signal.SIGKILL)
-        if "Traceback" in said.read_text(errors="replace") and gently:
-            self.tally.faults.append("SIGTERM ended in a traceback")
+        text = said.read_text(errors="replace")
+        if "Traceback" in text and gently:
+            self.tally.faults.append(f"SIGTERM ended in a traceback: {text.strip().splitlines()[-1]}")
         return True
 
 
@@ -97,6 +99,9 @@ def started(folder: Path, command: Sequence[str], said: Path) -> int:
         os.dup2(output, 2)
         run(list(command))
     except SystemExit as end:
+        for helper in multiprocessing.active_children():  # as the interpreter does at its end
+            helper.terminate()
+            helper.join()
         os._exit(end.code if isinstance(end.code, int) else 0)
     except BaseException:
         import traceback
