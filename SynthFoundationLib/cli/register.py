@@ -57,8 +57,11 @@ def register(
     initial_transform: Annotated[Path | None, _guide("ITK transform to start from.")] = None,
     moving_labels: Annotated[list[Path] | None, _guide("Label map to bring along; may be repeated.")] = None,
     moving_points: Annotated[list[Path] | None, _guide("Points to bring along; may be repeated.")] = None,
-    features: Annotated[Features, _method("What the images are compared by.")] = Features.auto,
-    weights: Annotated[str | None, _method("Pretrained weights.", metavar="ID|PATH")] = None,
+    features: Annotated[
+        Features,
+        _method("What the images are compared by; auto: mind, and the network if weights are given."),
+    ] = Features.auto,
+    weights: Annotated[str | None, _method("Pretrained weights of the network.", metavar="ID|PATH")] = None,
     stiffness: Annotated[float, _method("Smoothness of the deformation; 2 bends half as easily.")] = 1.0,
     symmetric: Annotated[
         bool, _method("Exchanging the images gives the inverse; takes twice the time.")
