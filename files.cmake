@@ -25,6 +25,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/cli/pretrain.py
   SynthFoundationLib/cli/register.py
   SynthFoundationLib/cli/segment.py
+  SynthFoundationLib/cli/stopping.py
   SynthFoundationLib/cli/synthesize.py
   SynthFoundationLib/demo/__init__.py
   SynthFoundationLib/demo/head.py

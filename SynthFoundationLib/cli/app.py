@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from typing import Annotated
 
@@ -22,6 +21,7 @@ from .predict import predict
 from .pretrain import pretrain
 from .register import register
 from .segment import segment
+from .stopping import unwinding
 from .synthesize import synthesize
 
 _EVERYWHERE = ("-v", "--verbose", "--debug", "--version")
@@ -66,11 +66,11 @@ def options(
 
 def run(arguments: list[str]) -> None:
     """Run with these arguments; the options that all verbs share may stand anywhere."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # unwinds, so that no unfinished file stays
     shared = [a for a in arguments if a in _EVERYWHERE]
     ordered = shared + [a for a in arguments if a not in _EVERYWHERE]
-    try:
-        code = app(ordered, prog_name="synthfoundation", standalone_mode=False)
-    except Exception as error:
-        code = console.misused(error, arguments)
-    sys.exit(code)
+    with unwinding():
+        try:
+            code = app(ordered, prog_name="synthfoundation", standalone_mode=False)
+        except Exception as error:
+            code = console.misused(error, arguments)
+        sys.exit(code)
