@@ -20,6 +20,10 @@ class InputError(SynthFoundationError, ValueError):
     exit_code = 2
 
 
+class MemoryBoundError(InputError):
+    """The memory that was allowed is too little for the work."""
+
+
 class WeightsError(SynthFoundationError):
     """Weights are missing, damaged, of another architecture or not what their checksum promises."""
 

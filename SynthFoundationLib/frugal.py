@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from .errors import InputError, MemoryShortage, memory_shortage
@@ -43,3 +45,16 @@ def coarser_presets(preset: str) -> list[str]:
     """A preset of registration and those that need less memory."""
     presets = ("accurate", "default", "fast")
     return list(presets[presets.index(preset) :])
+
+
+def free_gb() -> float | None:
+    """Memory that this machine can still give, in 10⁹ bytes; None where the system does not tell.
+
+    Linux promises more than it has, and kills who takes it at its word: no error comes that could be caught.
+    """
+    try:
+        told = Path("/proc/meminfo").read_text(encoding="ascii")
+    except OSError:
+        return None
+    found = re.search(r"MemAvailable:\s+(\d+) kB", told)
+    return int(found[1]) * 1024 / 1e9 if found else None

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from ..features.extract import FeatureVolume
+    from ..images import Image
 
+_SHARE = 0.7  # of the free memory that is taken
 _LITTLE_GB = 1.0  # what the network is given where all that it would like is not there
 
 
@@ -37,6 +39,7 @@ def features(
     ] = None,
 ) -> None:
     """Compute dense features of an image of any modality."""
+    from ..errors import MemoryBoundError, MemoryShortage
     from ..features.extract import extract_features
     from ..files import check_place
     from ..frugal import first_that_fits
@@ -49,7 +52,13 @@ def features(
     image, where = as_image(list(images)), chosen(device.value)
 
     def extracted(voxel: float | None, memory: float | None) -> FeatureVolume:
-        return extract_features(image, backend.value, weights, voxel, where, memory)
+        bound = _room_gb(image, voxel) if memory is None and where.type == "cpu" else memory
+        try:
+            return extract_features(image, backend.value, weights, voxel, where, bound)
+        except MemoryBoundError as error:
+            if memory is not None:
+                raise
+            raise MemoryShortage(str(error)) from error
 
     attempts = [("", partial(extracted, spacing, max_memory))]
     if max_memory is None and backend is not Features.mind:
@@ -67,6 +76,18 @@ def features(
     if picture is not None:
         _write_picture(volume, picture)
         say(f"Wrote {picture}")
+
+
+def _room_gb(image: Image, voxel: float | None) -> float | None:
+    """What is left beside the scan in isotropic voxels and what a network may be shown of it."""
+    from ..features.mind import CHANNELS
+    from ..frugal import free_gb
+
+    free = free_gb()
+    if free is None:
+        return None
+    voxels = image.grid.with_spacing(min(image.grid.spacing) if voxel is None else voxel).voxels
+    return max(0.0, _SHARE * free - 4e-9 * voxels * (CHANNELS + image.channels))
 
 
 def _write_picture(volume: FeatureVolume, path: Path) -> None:

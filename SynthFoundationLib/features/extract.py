@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.errors import InputError, MemoryBoundError
 from SynthFoundationLib.features.inputs import contrasts_taken, network_input
 from SynthFoundationLib.features.mind import CHANNELS, MindConfig, mind_ssc
 from SynthFoundationLib.features.registry import Registry
@@ -150,7 +150,7 @@ def _mind(
 ) -> Tensor:
     needed = 4 * prod(data.shape[1:]) * MIND_VOLUMES / GIGABYTE
     if max_memory_gb is not None and needed > max_memory_gb:
-        raise InputError(
+        raise MemoryBoundError(
             f"MIND at {tuple(data.shape[1:])} voxels needs {needed:.2f} GB; allowed are {max_memory_gb} GB. "
             "Allow more memory or use a larger voxel spacing."
         )

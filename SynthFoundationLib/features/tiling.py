@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.errors import MemoryBoundError
 from SynthFoundationLib.features.fold import Convolution, fold
 from SynthFoundationLib.features.lazy import Box, Convolved, Joined, JoinedNearest, Shape, Source, Stored
 from SynthFoundationLib.features.unet import UNet, UNetConfig, space_to_depth
@@ -78,7 +78,7 @@ def preferred_dtype(device: torch.device) -> torch.dtype:
 def plan(config: UNetConfig, shape: Shape, itemsize: int, max_memory_gb: float | None = None) -> Plan:
     """Return the coarsest tiling of each level, finest first, that keeps within the memory.
 
-    `shape` is that of the finest level. Raises `InputError` saying how much memory the smallest tiles need.
+    `shape` is that of the finest level. Raises `MemoryBoundError` saying how much the smallest tiles need.
     """
     limit = float("inf") if max_memory_gb is None else max_memory_gb * GIGABYTE
     held = itemsize * config.in_channels * config.stem**3 * prod(shape) + 4 * WEIGHT_COPIES * _parameters(
@@ -94,7 +94,7 @@ def plan(config: UNetConfig, shape: Shape, itemsize: int, max_memory_gb: float |
         cut = next((c for c in _cuts(sides) if held + result + coarse + work(c) <= limit), None)
         if cut is None:
             least = (held + result + coarse + work(_cuts(sides)[-1])) / GIGABYTE
-            raise InputError(
+            raise MemoryBoundError(
                 f"{width} channels at {sides} voxels need at least {least:.2f} GB; allowed are "
                 f"{max_memory_gb} GB. Allow more memory or use a larger voxel spacing."
             )

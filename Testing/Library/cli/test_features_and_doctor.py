@@ -8,6 +8,7 @@ from SynthFoundationLib import __version__
 from SynthFoundationLib.cli.app import app
 from SynthFoundationLib.cli.devices import available
 from SynthFoundationLib.features.extract import extract_features
+from SynthFoundationLib.frugal import free_gb
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import Image, read_image, write_image
 
@@ -49,6 +50,30 @@ def test_features_are_shown_in_colour(scan, tmp_path):
     picture = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out.png")))
     assert picture.shape[0] == 18  # the tallest plane: 1.0 mm voxels along the 18 mm of z
     assert picture.std() > 10
+
+
+@pytest.mark.parametrize(("free", "side"), [(None, 1.0), (1.0, 1.0), (2.5e-4, 2.0)])
+def test_where_memory_is_short_features_are_coarser_and_that_is_told(scan, tmp_path, monkeypatch, free, side):
+    """What the machine has free is asked: it kills who takes too much, and nothing could be told then."""
+    monkeypatch.setattr("SynthFoundationLib.frugal.free_gb", lambda: free)
+    result = invoke("features", scan, "--features", "mind", "-o", tmp_path / "out.nrrd", "--device", "cpu")
+    assert result.exit_code == 0, result.output
+    assert ("not enough memory; trying again on voxels of 2 mm" in result.output) == (side > 1)
+    written = sitk.ReadImage(str(tmp_path / "out.nrrd"))
+    assert written.GetSpacing() == pytest.approx((side,) * 3)
+
+
+def test_where_memory_suffices_for_nothing_the_error_says_what_is_needed(scan, tmp_path, monkeypatch):
+    monkeypatch.setattr("SynthFoundationLib.frugal.free_gb", lambda: 0.0)
+    result = invoke("features", scan, "--features", "mind", "-o", tmp_path / "out.nrrd", "--device", "cpu")
+    assert result.exit_code == 3
+    assert "needs" in result.output
+    assert not (tmp_path / "out.nrrd").exists()
+
+
+def test_free_memory_is_that_of_the_system():
+    free = free_gb()
+    assert free is None or 0.01 < free < 1e5
 
 
 def test_a_device_that_is_not_there_is_refused(scan, tmp_path):
