@@ -21,7 +21,7 @@ COARSE_MIND = MindConfig(dilation=1)
 FINE_MIND = MindConfig()
 
 
-def settled(backend: Backend, weights: object) -> Backend:
+def backend_for(backend: Backend, weights: object) -> Backend:
     """What "auto" stands for: MIND-SSC, and with it the network whose weights are given.
 
     Beside MIND with weighed channels the bundled network adds nothing that could be measured
@@ -44,7 +44,7 @@ class Descriptor:
         """
         if backend not in get_args(Backend):
             raise InputError(f"features is {backend!r}; allowed are {', '.join(get_args(Backend))}")
-        self.backend = backend = settled(backend, weights)
+        self.backend = backend = backend_for(backend, weights)
         if "learned" in backend and not isinstance(weights, Weights):
             weights = load_weights(weights)
         self.weights = weights if isinstance(weights, Weights) else None

@@ -82,14 +82,17 @@ def refine_velocity(
     velocity = velocity.on(grid)
     current = to_voxels(velocity.data, grid)
     fixed, moving = Warp(level.fixed), Warp(level.moving)
-    mix = channel_mix(level.fixed, level.moving, level.weight, _inner(current, level.grid, control, margin))
-    strength = None
+    mix = strength = None
     for done in range(iterations):
         beat(done / iterations)
-        matrix, vector = _equations(level.fixed, moving, level, mix, control, current, margin, beat)
+        ahead = _inner(current, level.grid, control, margin)
+        if mix is None:
+            mix = channel_mix(level.fixed, level.moving, level.weight, ahead)
+        matrix, vector = _equations(level.fixed, moving, ahead, level.weight, mix, control, margin, beat)
         if symmetric:
+            back = _inner(-current, level.grid, control, margin)
             other_matrix, other_vector = _equations(
-                level.moving, fixed, level, mix, control, -current, margin, beat
+                level.moving, fixed, back, level.weight, mix, control, margin, beat
             )
             matrix, vector = (matrix + other_matrix) / 2, (vector - other_vector) / 2
         if strength is None:
@@ -123,16 +126,15 @@ def pooled(volume: torch.Tensor, factor: int) -> torch.Tensor:
 def _equations(
     fixed: torch.Tensor,
     moving: Warp,
-    level: Level,
+    displacement: torch.Tensor,
+    weight: torch.Tensor,
     mix: torch.Tensor,
     control: int,
-    velocity: torch.Tensor,
     margin: int,
     beat: Beat,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Normal equations on the control grid, in its voxels, zero in its margin."""
-    inner = _inner(velocity, level.grid, control, margin)
-    equations = normal_equations(fixed, moving, inner, level.weight, beat, mix)
+    equations = normal_equations(fixed, moving, displacement, weight, beat, mix)
     padding = (margin,) * 6
     return (
         F.pad(pooled(equations.matrix, control), padding) * control**2,

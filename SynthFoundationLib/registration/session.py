@@ -209,8 +209,8 @@ class RegistrationSession:
                 if self._features is None:
                     self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
                 seen = finest(self._features, fixed, moving, linear, options.air_weight)
-            if not guides.masked:
-                self._whole = seen
+                if not guides.masked:
+                    self._whole = seen
         if self._searched is None:
             with course.stage("discrete") as beat:
                 self._searched = searched(seen, self.settings.discrete, beat)

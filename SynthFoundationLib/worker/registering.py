@@ -15,7 +15,7 @@ from ..frugal import coarser_presets, first_that_fits
 from ..geometry import Affine, Transform
 from ..images import Image, as_labels, warp_labels
 from ..registration import PRESETS, Registration, RegistrationSession
-from ..registration.comparison import settled
+from ..registration.comparison import backend_for
 from ..registration.session import KINDS
 from ..report import judge
 from .desk import BACKENDS, DEVICES, release
@@ -48,7 +48,7 @@ def register(job: Job, desk: Desk) -> dict[str, Any]:
     fixed, moving = (desk.volumes.get(params.text(side)) for side in ("fixed", "moving"))
     initial = params.matrix("initial")
     wanted: Any = params.choice("features", BACKENDS, "auto")
-    features = settled(wanted, params.optional_text("weights"))
+    features = backend_for(wanted, params.optional_text("weights"))
     options: dict[str, Any] = {
         "transform": params.choice("transform", KINDS, "deformable"),
         "initial_transform": None if initial is None else Affine(initial),
