@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 ROUNDS = 2
-UNSURE = 0.97  # probability below which a voxel listens
+UNSURE = 0.9  # probability below which a voxel listens
 REACH = 0.7  # finest voxels: how near a neighbour must be to count
 EDGE = 0.1  # difference of intensity, of the range, that is an edge
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -12,13 +12,22 @@ from .filters import resized, smoothed
 LEVELS = 4
 CONTEXT = 3  # voxels of its level at which a voxel looks around
 SMALLEST = 8  # voxels along an axis that may be halved
+PIECE = 65_536
 
 
 @torch.no_grad()
 def describe(
     volume: Tensor, spacing: tuple[float, float, float], mask: Tensor, extra: Tensor | None = None
 ) -> Tensor:
-    """Features of the voxels in `mask` → (N, F) bfloat16, each of zero mean and unit variance.
+    """Features of the voxels in `mask` → (N, F) bfloat16: `appearances` as rows."""
+    return beside(appearances(volume, spacing, mask, extra))
+
+
+@torch.no_grad()
+def appearances(
+    volume: Tensor, spacing: tuple[float, float, float], mask: Tensor, extra: Tensor | None = None
+) -> list[Tensor]:
+    """Features of the voxels in `mask`, each (N,) bfloat16 of zero mean and unit variance.
 
     Args:
         volume: (C, D, H, W) in 0…1.
@@ -26,9 +35,18 @@ def describe(
         mask: bool (D, H, W).
         extra: (E, D, H, W) more channels, such as learned features, on the same voxels.
     """
-    columns = [_standardised(map_[mask]) for channel in volume for map_ in _maps(channel, spacing)]
-    columns += [_standardised(channel[mask]) for channel in (extra if extra is not None else ())]
-    return torch.stack(columns, 1)
+    where = mask.flatten().nonzero().flatten()
+    columns = [_standardised(map_.take(where)) for channel in volume for map_ in _maps(channel, spacing)]
+    return columns + [_standardised(channel.take(where)) for channel in (extra if extra is not None else ())]
+
+
+def beside(columns: Sequence[Tensor]) -> Tensor:
+    """Columns (N,) as the rows of one tensor (N, F), put together in pieces that stay in the cache."""
+    rows = torch.empty(len(columns[0]), len(columns), dtype=columns[0].dtype)
+    pieces = zip(*(column.split(PIECE) for column in columns), strict=True)
+    for part, piece in zip(rows.split(PIECE), pieces, strict=True):
+        torch.stack(piece, 1, out=part)
+    return rows
 
 
 def _standardised(values: Tensor) -> Tensor:
@@ -60,7 +78,8 @@ def _level(level: Tensor, size: list[float]) -> Iterator[Tensor]:
     yield smooth
     gradient = [(_shifted(smooth, a, 1) - _shifted(smooth, a, -1)) * (relative[a] / 2) for a in range(3)]
     yield from gradient
-    yield torch.stack(gradient).norm(dim=0)
+    down, across, along = gradient
+    yield (down * down).addcmul_(across, across).addcmul_(along, along).sqrt_()
     around = tuple(relative)
     mean = smoothed(smooth, around)
     yield (smoothed(smooth * smooth, around) - mean * mean).clamp_min_(0).sqrt_()

@@ -22,10 +22,11 @@ FEATURE_NOISE = 0.2  # of a feature's spread
 EXTRA_NOISE = 1.0  # the same for channels from outside, which say too well in which slice a voxel is
 PLACE_NOISE = 0.35  # the same for the place in the body
 ALONG, ACROSS = 0.3, 0.05  # how far positions are jittered, of the gap between labelled slices
-CHUNK = 4_096  # voxels at a time: they stay in the cache
+CHUNK = 8_192  # voxels at a time: they stay in the cache
 WIDE = 16  # values in a row from which on its softmax is computed in vector registers
-MANY = 0.8  # share of candidates from which on picking them costs more than looking at all voxels
-FAR = 8.0  # log-odds of background above which a voxel is that, and teaches nothing about borders
+MANY = 0.9  # share of candidates from which on picking them costs more than looking at all voxels
+FAR = 8.0  # log-odds of background above which a voxel teaches nothing about borders
+CERTAIN = 3.0  # log-odds of background above which appearance is not asked
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def collect(workspace: Workspace, seeds: Seeds) -> Evidence:
 
 def _possible(workspace: Workspace, prior: Tensor, pulls: tuple[Pull, ...]) -> Tensor:
     """Which of the voxels inside may belong to a structure → (N,) bool; all where nearly all may."""
-    possible = prior[:, 0][workspace.where] < FAR
+    possible = prior[:, 0][workspace.where] < CERTAIN
     for pull in pulls:
         possible[pull.among(workspace.where)[0]] = True
     return possible.fill_(True) if possible.float().mean() > MANY else possible
@@ -126,19 +127,21 @@ def fused(workspace: Workspace, evidence: Evidence, head: Head) -> Scores:
     """Probabilities of the voxels inside the body."""
     every = bool(evidence.candidates.all())
     chosen = torch.arange(len(workspace.where)) if every else evidence.candidates.nonzero().flatten()
+    places = workspace.where if every else workspace.where[chosen]
+    pulls = [(pull.label, pull.parts(places, CHUNK)) for pull in evidence.pulls]
     answer = head.odds(TRUST, UNDONE)
     result = torch.zeros(len(workspace.where), len(head.prior), dtype=torch.float16)
     result[:, 0] = 1
     unsure = torch.empty(len(chosen), dtype=torch.bool)
-    for start in range(0, len(chosen), CHUNK):
+    for number, start in enumerate(range(0, len(chosen), CHUNK)):
         part = slice(start, start + CHUNK)
-        some = part if every else chosen[part]
-        places = workspace.where[some]
-        log_odds = answer(workspace.rows[some]).add_(evidence.prior[places])
-        for pull in evidence.pulls:
-            pull.add_to(log_odds, places)
+        rows = workspace.rows[part] if every else workspace.rows.index_select(0, chosen[part])
+        log_odds = answer(rows).add_(evidence.prior.index_select(0, places[part]))
+        for label, parts in pulls:
+            spots, strength = parts[number]
+            log_odds[spots, label] += strength
         probabilities = _softmax(log_odds)
-        result[some] = probabilities.half()
+        result[part if every else chosen[part]] = probabilities.half()
         unsure[part] = probabilities.amax(1) < UNSURE
     known = evidence.classes[workspace.where]
     labelled = (known >= 0).nonzero().flatten()

@@ -13,10 +13,11 @@ from torch.nn import functional as F
 
 from ..features.tiling import preferred_dtype
 
-HIDDEN = 64
+HIDDEN = (64, 32)  # width of the layers between
 BATCH = 512
 RATE, DECAY = 0.03, 1e-3
-HIDE_INPUTS, HIDE_UNITS = 0.15, 0.05  # share of them that each training voxel does without
+RISE = 0.3  # share of the descent in which its rate rises
+HIDE_INPUTS = 0.15  # share of them that each training voxel does without
 BALANCE = 0.5  # 0 draws voxels as they come, 1 draws every label as often
 
 
@@ -27,7 +28,7 @@ class Head:
         """Draw the first weights from `seed`."""
         self.generator = torch.Generator().manual_seed(seed)
         self.layers = nn.ModuleList(
-            nn.Linear(n_in, n_out) for n_in, n_out in pairwise((features, HIDDEN, HIDDEN, labels))
+            nn.Linear(n_in, n_out) for n_in, n_out in pairwise((features, *HIDDEN, labels))
         )
         with torch.no_grad():
             for layer in self._linear:
@@ -63,31 +64,19 @@ class Head:
         draws = counts.clamp_min(1).pow(-BALANCE)[labels].cumsum(0, dtype=torch.float64)
         points = torch.rand(steps, BATCH, generator=self.generator, dtype=torch.float64) * draws[-1]
         chosen = torch.searchsorted(draws, points).clamp_max_(len(labels) - 1)
-        optimiser = torch.optim.AdamW(self.layers.parameters(), lr=RATE, weight_decay=DECAY, foreach=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=max(2, steps))
-        for batch, truth in zip(rows[chosen], labels[chosen], strict=True):
-            loss = F.cross_entropy(self._trained(self._disturbed(batch, noise)), truth)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+        batches = self._disturbed(rows.index_select(0, chosen.flatten()), noise).unflatten(0, chosen.shape)
+        descent = _Adam(list(self.layers.parameters()))
+        for step, (batch, truth) in enumerate(zip(batches, labels[chosen], strict=True)):
+            for layer in self.layers[:-1]:
+                batch = layer(batch).relu()
+            descent.step(F.cross_entropy(self.layers[-1](batch), truth), _rate((step + 0.5) / steps))
         self.prior = BALANCE * (counts.clamp_min(0.5) / counts.sum()).log()
 
-    def _disturbed(self, batch: Tensor, noise: Tensor) -> Tensor:
+    def _disturbed(self, rows: Tensor, noise: Tensor) -> Tensor:
         """Training rows as they might look in another slice, with some inputs hidden."""
-        batch = torch.addcmul(
-            (batch.float() - self.shift) * self.scale,
-            torch.randn(batch.shape, generator=self.generator),
-            noise,
-        )
-        return batch.mul_(torch.rand(batch.shape, generator=self.generator) >= HIDE_INPUTS)
-
-    def _trained(self, batch: Tensor) -> Tensor:
-        for layer in self.layers[:-1]:
-            batch = layer(batch).relu()
-            kept = torch.rand(batch.shape, generator=self.generator) >= HIDE_UNITS
-            batch = batch * kept / (1 - HIDE_UNITS)
-        return self.layers[-1](batch)
+        rows = rows.float().sub_(self.shift).mul_(self.scale)
+        rows.addcmul_(torch.randn(rows.shape, generator=self.generator), noise)
+        return rows.mul_(torch.rand(rows.shape, generator=self.generator) >= HIDE_INPUTS)
 
     def answers(self) -> Callable[[Tensor], Tensor]:
         """A function from rows (N, F) to log-probabilities (N, labels), the balance undone."""
@@ -117,3 +106,36 @@ class Head:
             return F.linear(rows, *pairs[-1]).float()
 
         return answer
+
+
+class _Adam:
+    """Adam with decoupled weight decay (Loshchilov & Hutter, ICLR 2019).
+
+    As in torch.optim, whose first use imports torch's compiler: that takes longer than the whole fit.
+    """
+
+    MEAN, SQUARE, LEAST = 0.9, 0.999, 1e-8
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.parameters, self.steps = parameters, 0
+        self.mean = torch.zeros(sum(parameter.numel() for parameter in parameters))
+        self.square = torch.zeros_like(self.mean)
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        gradients = torch.autograd.grad(loss, self.parameters)
+        gradient = torch.cat([part.flatten() for part in gradients])
+        self.steps += 1
+        self.mean.lerp_(gradient, 1 - self.MEAN)
+        self.square.mul_(self.SQUARE).addcmul_(gradient, gradient, value=1 - self.SQUARE)
+        spread = (self.square / (1 - self.SQUARE**self.steps)).sqrt_().add_(self.LEAST)
+        change = (self.mean / spread).mul_(rate / (1 - self.MEAN**self.steps))
+        parts = change.split([part.numel() for part in gradients])
+        with torch.no_grad():
+            for parameter, part in zip(self.parameters, parts, strict=True):
+                parameter.mul_(1 - rate * DECAY).sub_(part.view_as(parameter))
+
+
+def _rate(share: float) -> float:
+    """Learning rate at a share of the descent: one cycle (Smith & Topin, 2019)."""
+    to_peak = share / RISE if share < RISE else 1 - (share - RISE) / (1 - RISE)
+    return RATE * (1 - math.cos(math.pi * to_peak)) / 2

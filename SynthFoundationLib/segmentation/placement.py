@@ -18,13 +18,14 @@ def placed(body: Tensor, spacing: tuple[float, ...]) -> Tensor:
     The first is the distance to where the body begins or ends, along the axis where it is nearest, in mm of
     `spacing`; the others are the shares of the way through the body along the three axes.
     """
+    where = body.flatten().nonzero().flatten()
     depth = torch.full(body.shape, torch.inf)
     shares = []
     for axis, size in enumerate(spacing):
         before, length = _passed(body, axis)
         depth = torch.minimum(depth, torch.minimum(before + 1, length - before) * size)
-        shares.append((before / (length - 1).clamp_min(1))[body])
-    columns = torch.stack([depth[body], *shares], 1)
+        shares.append((before / (length - 1).clamp_min(1)).take(where))
+    columns = torch.stack([depth.take(where), *shares], 1)
     spread, mean = torch.std_mean(columns, 0, correction=0)
     return (columns - mean) / spread.clamp_min(1e-6)
 

@@ -32,10 +32,11 @@ class Pull:
         met = places[spots] == self.where[found]
         return spots[met], self.strength[found][met]
 
-    def add_to(self, log_odds: Tensor, places: Tensor) -> None:
-        """Add it to log-odds (N, n) of the voxels at sorted flat indices `places` (N,)."""
+    def parts(self, places: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+        """The same, `size` of the places at a time: which of these it reaches, and how strongly."""
         spots, strength = self.among(places)
-        log_odds[spots, self.label] += strength
+        counts = torch.bincount(spots // size, minlength=-(-len(places) // size)).tolist()
+        return list(zip((spots % size).split(counts), strength.split(counts), strict=True))
 
 
 def pulls_of(

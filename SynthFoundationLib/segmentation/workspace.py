@@ -13,7 +13,7 @@ from torch import Tensor
 from ..geometry import Grid, resample
 from ..images import Image, foreground, normalise
 from .agreement import Neighbours
-from .appearance import describe
+from .appearance import appearances, beside
 from .placement import placed
 from .shape import ShapePrior
 from .tracking import Tracks
@@ -116,29 +116,26 @@ class Workspace:
         else:
             self.volume = resample(self.volume, image.grid, grid, fill=None, antialias=True)
             inside = resample(torch.from_numpy(mask)[None].float(), image.grid, grid, fill=None)[0] > 0.25
-        self.inside = inside
         self.where = inside.flatten().nonzero().flatten()
         more = None if extra is None else resample(extra.data, extra.grid, grid, fill=None, antialias=True)
         self.extra = 0 if more is None else len(more)
         spacing: Any = self.frame.spacing
-        self.rows = torch.cat(
-            [
-                describe(self.volume, spacing, inside, more),
-                placed(inside, self.frame.spacing).to(torch.bfloat16),
-                self._positions(),
-            ],
-            1,
+        where_it_is = torch.cat([placed(inside, self.frame.spacing), self._positions()], 1)
+        self.rows = beside(
+            [*appearances(self.volume, spacing, inside, more), *where_it_is.T.to(torch.bfloat16)]
         )
         self.neighbours = Neighbours.of(self.where, self.volume.mean(0), self.frame.spacing)
         self._priors: dict[int, ShapePrior] = {}
 
     def _positions(self) -> Tensor:
         """Position of the voxels inside (N, 3), scaled alike along all axes."""
-        axes = [torch.arange(n) * s for n, s in zip(self.frame.shape, self.frame.spacing, strict=True)]
-        points = torch.stack([part[self.inside] for part in torch.meshgrid(*axes, indexing="ij")], 1)
+        height, width = self.frame.shape[1:]
+        rows = self.where // width
+        points = torch.stack([rows // height, rows % height, self.where % width], 1)
+        points = points * torch.tensor(self.frame.spacing)
         points = points - points.mean(0)
         self.position_scale = POSITION / float(points.std(0).mean().clamp_min(1e-3))
-        return (points * self.position_scale).to(torch.bfloat16)
+        return points * self.position_scale
 
     def prior(self, axis: int) -> ShapePrior:
         """Shape interpolation along an array axis; the first call tracks the structures."""
