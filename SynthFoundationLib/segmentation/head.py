@@ -15,7 +15,7 @@ from ..features.tiling import preferred_dtype
 
 HIDDEN = (64, 32)  # width of the layers between
 BATCH = 512
-RATE, DECAY = 0.03, 1e-3
+RATE, DECAY = 0.015, 1e-3
 RISE = 0.3  # share of the descent in which its rate rises
 HIDE_INPUTS = 0.15  # share of them that each training voxel does without
 BALANCE = 0.5  # 0 draws voxels as they come, 1 draws every label as often
