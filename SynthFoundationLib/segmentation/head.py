@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError
 from ..features.tiling import preferred_dtype
 
 HIDDEN = (64, 32)  # width of the layers between
@@ -48,8 +49,17 @@ class Head:
         return own | {name: value.detach().clone() for name, value in self.layers.state_dict().items()}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take the `state` of a head of the same size."""
-        state = dict(state)
+        """Take the `state` of a head of the same size.
+
+        Raises:
+            InputError: it is of another one.
+        """
+        state, own = dict(state), self.state()
+        if {n: v.shape for n, v in state.items()} != {n: v.shape for n, v in own.items()}:
+            raise InputError(
+                "the session was saved with other features, or by another version of this program; "
+                "open it with the features and weights it was saved with"
+            )
         self.shift, self.scale, self.prior = (state.pop(name) for name in ("shift", "scale", "prior"))
         self.layers.load_state_dict(state)
 

@@ -134,10 +134,15 @@ class FewShotSession:
         """Take the edits of a saved session of the same image: its last answer.
 
         Raises:
-            InputError: not a saved session, or one of another image.
+            InputError: not a saved session, one of another image, or of other features; nothing changes then.
         """
-        self._edits = [Edit(**fields) for fields in load_session(path, self.grid)]
-        return self._replay()
+        before, self._edits = self._edits, [Edit(**fields) for fields in load_session(path, self.grid)]
+        try:
+            return self._replay()
+        except InputError:
+            self._edits = before
+            self._replay()
+            raise
 
     def _replay(self) -> Result | None:
         """The answer to the last edit, from the head that gave it."""

@@ -155,6 +155,20 @@ def test_sessions_of_other_images_and_damaged_files_are_refused(session, scan, t
         session.restore(tmp_path / "broken.npz")
 
 
+def test_a_session_of_other_features_is_refused_and_the_open_one_stays(scan, tmp_path):
+    image, truth = scan
+    more = Image(torch.rand(2, *GRID.shape), GRID)
+    richer = FewShotSession((image, GRID), features=more)
+    richer.update((on_slices(truth, 8, 16, 24), GRID))
+    richer.save(tmp_path / "richer.npz")
+    session = FewShotSession((image, GRID), features="none")
+    session.update((on_slices(truth, 16), GRID))
+    with pytest.raises(InputError, match="other features"):
+        session.restore(tmp_path / "richer.npz")
+    assert session.edits == 1
+    assert session.undo() is None
+
+
 def test_seeds_on_another_grid_are_resampled(scan):
     image, truth = scan
     seeds = np.pad(on_slices(truth, 6, 16, 25), ((0, 0), (3, 3), (3, 3)))
