@@ -141,14 +141,12 @@ class FewShotSession:
             return self._replay()
         except InputError:
             self._edits = before
-            self._replay()
             raise
 
     def _replay(self) -> Result | None:
         """The answer to the last edit, from the head that gave it."""
-        self._head = None
         if not self._edits:
-            self._last = None
+            self._head = self._last = None
             return None
         edit = self._edits[-1]
         labels = edit.drawn.label_map(self.grid)

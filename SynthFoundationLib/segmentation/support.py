@@ -27,7 +27,7 @@ from .matching import comparable, matched_votes
 from .result import Result, Scores, make_result
 from .seeds import Seeds
 from .session import FIRST_STEPS, MAX_VALUES, MAX_VOXELS
-from .workspace import Frame, frame_of
+from .workspace import Frame, frame_of, position_scale
 
 Contrast: TypeAlias = Literal["auto", "same", "other"]
 CONTRASTS = ("auto", "same", "other")
@@ -41,7 +41,7 @@ ALIKE = 0.3  # correlation of intensities near the labels from which on contrast
 BLUR_MM = 0.6  # by which votes are rounded off
 LEAST_VOTE = 1e-3
 TRUST = 0.25  # weight of the head against votes, where contrasts are the same; elsewhere it only harms
-POSITION, JITTER_MM = 3.0, 3.0  # weight of the position against one feature; how little it is trusted
+JITTER_MM = 3.0  # how little the position is trusted
 FEATURE_NOISE = 0.15
 CHUNK = 16_384
 
@@ -215,7 +215,7 @@ def _scores(
     odds = votes.flatten(1).T[where].clamp_min_(LEAST_VOTE).log_()
     if same:
         rows = [_described(*one, frame.spacing, near) for one in ((volume, extra), *moved)]
-        jitter = JITTER_MM * _position_scale(near.nonzero() * torch.tensor(frame.spacing))
+        jitter = JITTER_MM * position_scale(near.nonzero() * torch.tensor(frame.spacing))
         head = _learned(rows[1:], [one.argmax(0)[near] for one in landed], len(values), jitter)
         _add(odds, head, rows[0][possible[near]])
     return Scores(odds.softmax(1).to(torch.float16), where, frame)
@@ -244,11 +244,7 @@ def _described(volume: Tensor, extra: Tensor | None, spacing: tuple[float, ...],
     """Rows (M, F) of the voxels near labels: appearance, and position."""
     rows = describe(volume, spacing, near, extra)  # type: ignore[arg-type]
     place = near.nonzero() * torch.tensor(spacing)
-    return torch.cat([rows, ((place - place.mean(0)) * _position_scale(place)).to(rows.dtype)], 1)
-
-
-def _position_scale(place: Tensor) -> float:
-    return POSITION / float(place.float().std(0).mean().clamp_min(1e-3))
+    return torch.cat([rows, ((place - place.mean(0)) * position_scale(place)).to(rows.dtype)], 1)
 
 
 def _learned(rows: Sequence[Tensor], classes: Sequence[Tensor], labels: int, jitter: float) -> Head:

@@ -92,6 +92,11 @@ def frame_of(image: Image, mask: np.ndarray, max_voxels: int) -> Frame:
     return frame
 
 
+def position_scale(points: Tensor) -> float:
+    """What points (N, 3) in mm are multiplied by to count as much as `POSITION` says."""
+    return POSITION / float(points.std(0).mean().clamp_min(1e-3))
+
+
 class Workspace:
     """Everything about an image that does not depend on labels, computed once and when first needed."""
 
@@ -120,21 +125,18 @@ class Workspace:
         more = None if extra is None else resample(extra.data, extra.grid, grid, fill=None, antialias=True)
         self.extra = 0 if more is None else len(more)
         spacing: Any = self.frame.spacing
-        where_it_is = torch.cat([placed(inside, self.frame.spacing), self._positions()], 1)
+        where_it_is = torch.cat([placed(inside, self.frame.spacing), self._positions(inside)], 1)
         self.rows = beside(
             [*appearances(self.volume, spacing, inside, more), *where_it_is.T.to(torch.bfloat16)]
         )
         self.neighbours = Neighbours.of(self.where, self.volume.mean(0), self.frame.spacing)
         self._priors: dict[int, ShapePrior] = {}
 
-    def _positions(self) -> Tensor:
+    def _positions(self, inside: Tensor) -> Tensor:
         """Position of the voxels inside (N, 3), scaled alike along all axes."""
-        height, width = self.frame.shape[1:]
-        rows = self.where // width
-        points = torch.stack([rows // height, rows % height, self.where % width], 1)
-        points = points * torch.tensor(self.frame.spacing)
+        points = inside.nonzero() * torch.tensor(self.frame.spacing)
         points = points - points.mean(0)
-        self.position_scale = POSITION / float(points.std(0).mean().clamp_min(1e-3))
+        self.position_scale = position_scale(points)
         return points * self.position_scale
 
     def prior(self, axis: int) -> ShapePrior:
