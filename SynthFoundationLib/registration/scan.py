@@ -103,6 +103,17 @@ class Scan:
 
     def cropped(self, margin_mm: float) -> Grid:
         """The part of the grid that holds the patient and a margin around."""
+        return self.grid.cropped(*self._box(margin_mm))
+
+    def around_patient(self, margin_mm: float) -> Scan:
+        """The part of the scan that holds the patient and a margin around."""
+        start, stop = self._box(margin_mm)
+        part = (slice(None), *(slice(a, b) for a, b in zip(start[::-1], stop[::-1], strict=True)))
+        parts = self.body[part], self.mask[part], self.held[part]
+        return Scan(self.data[part], self.grid.cropped(start, stop), *parts)
+
+    def _box(self, margin_mm: float) -> tuple[list[int], list[int]]:
+        """First voxels (i, j, k) of the box around the patient, and those behind its last."""
         held = (self.body[0] * self.mask[0] > HELD_SHARE).cpu().numpy()
         start, stop = [], []
         for axis, size, spacing in zip((2, 1, 0), self.grid.size, self.grid.spacing, strict=True):
@@ -111,7 +122,7 @@ class Scan:
             low, high = (places[0], places[-1]) if len(places) else (0, size - 1)
             start.append(max(0, int(low) - margin))
             stop.append(min(size, int(high) + 1 + margin))
-        return self.grid.cropped(start, stop)
+        return start, stop
 
 
 def prepare(image: Image, device: torch.device) -> Scan:

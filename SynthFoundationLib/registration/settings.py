@@ -14,11 +14,14 @@ class StartSettings:
 
     Attributes:
         search_voxels: voxels along the longest axis while orientations are tried.
-        refine_voxels: the same while the best poses are refined.
+        second_voxels: the same while right angles are tried again, both images cut to the patient.
+        refine_voxels: the same, cut likewise, while the best poses are refined.
+        margin_mm: how much is left around the patient there.
         tilt_degrees: turns tried about each axis where right angles decide nothing.
         tilted: poses about which these turns are tried.
-        kept: poses refined and compared.
-        kept_upright: poses in the headers' orientation that are compared in any case.
+        kept: poses kept of the first search, and as many of all are refined.
+        kept_upright: poses in the headers' orientation that are kept in any case.
+        kept_second: poses kept of the second search.
         decisive: how many times better the best orientation must score for the search to end there.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
         rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
@@ -26,13 +29,16 @@ class StartSettings:
     """
 
     search_voxels: int = 18
+    second_voxels: int = 30
     refine_voxels: int = 32
+    margin_mm: float = 20.0
     tilt_degrees: tuple[float, ...] = (22.5, 45.0)
     tilted: int = 3
     kept: int = 8
     kept_upright: int = 3
+    kept_second: int = 4
     decisive: float = 1.35
-    header_trust: float = 0.12
+    header_trust: float = 0.3
     rigid_rounds: int = 3
     affine_rounds: int = 3
     iterations: int = 1

@@ -1,8 +1,9 @@
 """The start: the pose from which local methods find the rest, whatever the headers say.
 
 Rotations are tried one by one on coarse features; for each, all translations at once by Fourier correlation
-of the centred features, which rewards a large and well-matching overlap. The best few are refined as rigid
-and affine transforms and compared again.
+of the centred features, which rewards a large and well-matching overlap. Coarse voxels forgive a tilt, finer
+ones tell structures apart: both are searched. The best few are refined as rigid and affine transforms and
+compared again.
 """
 
 from __future__ import annotations
@@ -54,29 +55,46 @@ def find_start(
     fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat = silent
 ) -> Affine:
     """The best affine start found without any help."""
-    spacing = _spacing(fixed, moving, settings.search_voxels)
-    near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
-    search = _Search(*near, features, spacing, moving.grid.extent.max(), beat)
+    candidates = _searched(fixed, moving, features, settings, beat)
+    fixed, moving = (scan.around_patient(settings.margin_mm) for scan in (fixed, moving))
+    if len(candidates) > 1:
+        candidates += _searched_again(fixed, moving, features, settings, beat)
+    refine = _Refinement(*_seen(fixed, moving, settings.refine_voxels), features, settings, beat)
+    likely = _ranked([refine.judged(candidate) for candidate in candidates], settings)[: settings.kept]
+    refined = _ranked([refine(candidate) for candidate in likely], settings)
+    return Affine(refined[0].matrix)
+
+
+def _searched(
+    fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat
+) -> list[Candidate]:
+    """The best poses of all orientations, with the headers' own among them, or one beyond doubt."""
+    near = _seen(fixed, moving, settings.search_voxels)
+    search = _Search(*near, features, moving.grid.extent.max(), beat)
     found = search(right_angle_turns())
     ranked = _ranked(found, settings)
     if not _decisive(ranked, settings):
-        search = _Search(*near, features, spacing, float(np.linalg.norm(moving.grid.extent)), beat)
+        search = _Search(*near, features, float(np.linalg.norm(moving.grid.extent)), beat)
         around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
         turns = [candidate.turn for candidate in around]
         more = [pose for tilt in tilts(settings.tilt_degrees) for pose in search(turns, tilt)]
         ranked = _ranked([*found, *more], settings)
-    apart = PEAKS_APART * search.spacing
-    kept = _distinct(ranked, settings.kept, apart)
     if _decisive(ranked, settings):
-        kept = kept[:1]
-    else:  # headers are mostly right: their orientation is always heard
-        upright = [c for c in ranked if _angle(c, found[0]) < 1]
-        kept = _distinct([*kept, *_distinct(upright, settings.kept_upright, apart)], np.inf, apart)
-    spacing = _spacing(fixed, moving, settings.refine_voxels)
-    near = fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued()
-    refine = _Refinement(*near, features, spacing, settings, beat)
-    refined = _ranked([refine(candidate) for candidate in kept], settings)
-    return Affine(refined[0].matrix)
+        return ranked[:1]
+    kept = _distinct(ranked, settings.kept, search.apart)
+    upright = [c for c in ranked if _angle(c, found[0]) < 1]  # headers are mostly right: always heard
+    return _distinct([*kept, *_distinct(upright, settings.kept_upright, search.apart)], np.inf, search.apart)
+
+
+def _searched_again(
+    fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat
+) -> list[Candidate]:
+    """The best poses at right angles on finer voxels.
+
+    Where two scans have little in common, coarse voxels hold too few structures to be told apart.
+    """
+    search = _Search(*_seen(fixed, moving, settings.second_voxels), features, moving.grid.extent.max(), beat)
+    return _distinct(_ranked(search(right_angle_turns()), settings), settings.kept_second, search.apart)
 
 
 def right_angle_turns() -> list[np.ndarray]:
@@ -99,10 +117,11 @@ def tilts(degrees: Iterable[float]) -> list[np.ndarray]:
     return [Rotation.from_rotvec(np.deg2rad(angle) * axis).as_matrix() for angle in degrees for axis in axes]
 
 
-def _spacing(fixed: Scan, moving: Scan, voxels: int) -> float:
-    """Coarse spacing at which the larger image has `voxels` along its longest axis."""
+def _seen(fixed: Scan, moving: Scan, voxels: int) -> tuple[Scan, Scan, float]:
+    """Both scans on voxels of which the larger has `voxels` along its longest axis, and their spacing."""
     longest = max(fixed.grid.extent.max(), moving.grid.extent.max())
-    return max(longest / voxels, min(*fixed.grid.spacing, *moving.grid.spacing))
+    spacing = max(longest / voxels, min(*fixed.grid.spacing, *moving.grid.spacing))
+    return fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued(), spacing
 
 
 def _ranked(candidates: list[Candidate], settings: StartSettings) -> list[Candidate]:
@@ -149,13 +168,14 @@ class _Search:
         self,
         fixed: Scan,
         moving: Scan,
-        features: CoarseFeatures,
         spacing: float,
+        features: CoarseFeatures,
         side_mm: float,
         beat: Beat,
     ) -> None:
         """`side_mm` is the side of the cube into which the turned moving image must fit."""
-        self.moving, self.features, self.spacing, self.beat = moving, features, spacing, beat
+        self.moving, self.features, self.beat = moving, features, beat
+        self.apart = PEAKS_APART * spacing
         self.grid = fixed.grid.with_spacing(spacing)
         self.centre = np.append(self.grid.center, 1.0)
         image = features(fixed.on(self.grid))
@@ -238,8 +258,8 @@ class _Refinement:
         self,
         fixed: Scan,
         moving: Scan,
-        features: CoarseFeatures,
         spacing: float,
+        features: CoarseFeatures,
         settings: StartSettings,
         beat: Beat,
     ) -> None:
@@ -263,7 +283,11 @@ class _Refinement:
                 self.fixed, image, weight, kind, self.settings.iterations, self.settings.stiffness
             )
             matrix = matrix @ self.grid.matrix @ step.matrix @ self.grid.inverse_matrix
-        return candidate._replace(matrix=matrix, score=self._score(matrix))
+        return self.judged(candidate._replace(matrix=matrix))
+
+    def judged(self, candidate: Candidate) -> Candidate:
+        """The candidate as it is with its score at this resolution."""
+        return candidate._replace(score=self._score(candidate.matrix))
 
     def _moved(self, matrix: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         image = self.features(self.moving.on(self.grid, Affine(matrix)))

@@ -1,0 +1,117 @@
+"""How often a registration starts at the right pose: pairs of labelled scans, each of another person.
+
+Usage: python Testing/Benchmarks/starts.py IMAGES LABELS [--pairs N] [--headers KIND] [--seed N]
+
+Images and labels of a scan have the same file name. Ordered pairs are drawn at random. KIND `right` leaves
+headers alone, `turned` gives that of the moving scan a right-angle rotation at random and `rotated` any
+rotation, both with a shift of up to 60 mm along each axis. A start is right if the centres of the labels that
+both scans have end within 40 mm of each other on average: people differ, and a wrong pose is farther off.
+Pairs without a label in common are passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.images import as_image, read_labels
+from SynthFoundationLib.registration.comparison import Descriptor
+from SynthFoundationLib.registration.scan import Scan, prepare
+from SynthFoundationLib.registration.settings import Settings
+from SynthFoundationLib.registration.start import find_start, right_angle_turns
+
+RIGHT_MM, SHIFT_MM = 40.0, 60.0
+
+
+class Labelled(NamedTuple):
+    """A scan with the centre of each label, LPS mm."""
+
+    scan: Scan
+    centres: dict[int, np.ndarray]
+
+
+class Header(NamedTuple):
+    """What a wrong header does to the places of a scan: p → rotation p + shift."""
+
+    rotation: np.ndarray
+    shift: np.ndarray
+
+    def __call__(self, points: np.ndarray) -> np.ndarray:
+        """Where points (N, 3) are taken for."""
+        return points @ self.rotation.T + self.shift
+
+    def on(self, scan: Scan) -> Scan:
+        """The scan with this header."""
+        grid = scan.grid
+        origin = self(np.array([grid.origin]))[0]
+        return replace(scan, grid=Grid(grid.size, grid.spacing, origin, (self.rotation @ grid.axes).ravel()))
+
+
+def drawn_header(kind: str, seed: int) -> Header:
+    """A header of one of the three kinds."""
+    rng = np.random.default_rng(seed)
+    if kind == "right":
+        return Header(np.eye(3), np.zeros(3))
+    turns = right_angle_turns()[1:]
+    rotation = turns[rng.integers(len(turns))] if kind == "turned" else Rotation.random(rng=rng).as_matrix()
+    return Header(rotation, rng.uniform(-SHIFT_MM, SHIFT_MM, 3))
+
+
+def start_error(fixed: Labelled, moving: Labelled, header: Header) -> float:
+    """Mean distance in mm between the centres of common labels at the start that is found."""
+    common = fixed.centres.keys() & moving.centres.keys()
+    there = np.array([fixed.centres[label] for label in common])
+    wanted = header(np.array([moving.centres[label] for label in common]))
+    start = find_start(fixed.scan, header.on(moving.scan), Descriptor("mind", None).coarse, Settings().start)
+    return float(np.linalg.norm(start.apply(there) - wanted, axis=1).mean())
+
+
+def main() -> None:
+    """Print each wrong start, then how many were right."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("labels", type=Path)
+    parser.add_argument("--pairs", type=int, default=60)
+    parser.add_argument("--headers", choices=("right", "turned", "rotated"), default="right")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+
+    @cache
+    def labelled(name: str) -> Labelled:
+        labels = read_labels(given.labels / name)
+        voxels = {value: np.argwhere(labels.data.numpy() == value) for value in labels.values}
+        centres = {value: labels.grid.to_physical(at.mean(0)[::-1]) for value, at in voxels.items()}
+        return Labelled(prepare(as_image(given.images / name), torch.device("cpu")), centres)
+
+    names = sorted(path.name for path in given.images.iterdir() if (given.labels / path.name).exists())
+    pairs = [(one, other) for one in names for other in names if one != other]
+    random.Random(given.seed).shuffle(pairs)
+    right, tried, began = 0, 0, time.perf_counter()
+    for number, (one, other) in enumerate(pairs[: given.pairs]):
+        fixed, moving = labelled(one), labelled(other)
+        if not fixed.centres.keys() & moving.centres.keys():
+            continue
+        error = start_error(fixed, moving, drawn_header(given.headers, given.seed + number))
+        tried += 1
+        right += error < RIGHT_MM
+        if error >= RIGHT_MM:
+            print(f"{one} ← {other}: {error:.0f} mm off", flush=True)
+    seconds = (time.perf_counter() - began) / max(tried, 1)
+    print(
+        f"headers {given.headers}: {right} of {tried} right, {seconds:.1f} s a pair with reading", flush=True
+    )
+
+
+if __name__ == "__main__":
+    with torch.inference_mode():
+        main()
