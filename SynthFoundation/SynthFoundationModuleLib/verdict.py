@@ -30,6 +30,9 @@ def plain_numbers(numbers: Mapping[str, Any]) -> Iterator[str]:
     if before is not None and after is not None:
         text = _("Resemblance {before:.2f} before, {after:.2f} now (1 is equal, 0 unrelated)")
         yield text.format(before=before, after=after)
+    if (recognised := _number(numbers.get("recognised"))) is not None:
+        text = _("Anatomy recognised in its place: {recognised:.2f} (mostly above 0.65)")
+        yield text.format(recognised=recognised)
     if (overlap := _number(numbers.get("overlap"))) is not None:
         yield _("{percent:.0f} % of the body in the fixed volume is covered").format(percent=100 * overlap)
     if (folds := _number(numbers.get("folds_percent"))) is not None:

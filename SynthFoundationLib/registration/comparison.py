@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +12,7 @@ import torch
 from ..errors import InputError
 from ..features.extract import Backend, compute_features
 from ..features.mind import MindConfig
+from ..features.registry import Registry
 from ..features.weights import Weights, load_weights
 from ..geometry import resample
 from ..images import Image
@@ -24,8 +26,8 @@ FINE_MIND = MindConfig()
 def backend_for(backend: Backend, weights: object) -> Backend:
     """What "auto" stands for: MIND-SSC, and with it the network whose weights are given.
 
-    Beside MIND with weighed channels the bundled network adds nothing that could be measured
-    (docs/weights.md), and half as much time.
+    Beside MIND with weighed channels the bundled network does not place structures better (docs/weights.md);
+    it knows them, which is what `Descriptor.recognised` is for.
     """
     if backend != "auto":
         return backend
@@ -44,6 +46,7 @@ class Descriptor:
         """
         if backend not in get_args(Backend):
             raise InputError(f"features is {backend!r}; allowed are {', '.join(get_args(Backend))}")
+        self.recognises = backend != "mind" and Registry.read().default is not None
         self.backend = backend = backend_for(backend, weights)
         if "learned" in backend and not isinstance(weights, Weights):
             weights = load_weights(weights)
@@ -52,7 +55,7 @@ class Descriptor:
 
     def described(self, image: Image, beat: Callable[[], None] | None = None) -> Described:
         """Features for placing structures exactly; `beat` is called while a network runs."""
-        learned = None if self.weights is None else self._learned(image, beat)
+        learned = None if self.weights is None else _learned(image, self.weights, beat)
         mind = compute_features(image, "mind", mind=FINE_MIND).data if "mind" in self.backend else None
         named = (("learned", learned), ("mind", mind))
         self.parts = [(name, len(part)) for name, part in named if part is not None]
@@ -62,18 +65,37 @@ class Descriptor:
         """Features for finding the pose on voxels of a centimetre."""
         return compute_features(image, "mind", mind=COARSE_MIND).data
 
+    def whole(self, image: Image) -> torch.Tensor:
+        """All features on the voxels of the image: what tells how alike images are."""
+        return self.described(image).at(1, learned=1.0)
+
+    def recognised(self, image: Image) -> torch.Tensor:
+        """What the bundled network knows structures by, (C, D, H, W) on the voxels of the image.
+
+        To be asked where `recognises` says so: MIND-SSC alone keeps to itself.
+        """
+        features = _learned(image, self._bundled)
+        for axis in (1, 2, 3):
+            features = features.repeat_interleave(LEARNED_COARSENING, axis)
+        depth, height, width = image.grid.shape
+        return features[:, :depth, :height, :width]
+
+    @cached_property
+    def _bundled(self) -> Weights:
+        return load_weights(None)
+
     @property
     def identity(self) -> dict[str, str] | None:
         """Id and checksum of the weights."""
         return {"id": self.weights.id, "sha256": self.weights.sha256} if self.weights else None
 
-    def _learned(self, image: Image, beat: Callable[[], None] | None) -> torch.Tensor:
-        """Features on coarser voxels; a network with a half-resolution stem is shown the image itself."""
-        assert self.weights is not None
-        wide = image.grid.coarsened(LEARNED_COARSENING)
-        if self.weights.network.config.stem != LEARNED_COARSENING:
-            image = Image(resample(image.data, image.grid, wide, fill=None, antialias=True), wide)
-        volume = compute_features(image, "learned", self.weights, beat=beat)
-        if volume.grid.size == wide.size:
-            return volume.data
-        return resample(volume.data, volume.grid, wide, fill=None)
+
+def _learned(image: Image, weights: Weights, beat: Callable[[], None] | None = None) -> torch.Tensor:
+    """Features on coarser voxels; a network with a half-resolution stem is shown the image itself."""
+    wide = image.grid.coarsened(LEARNED_COARSENING)
+    if weights.network.config.stem != LEARNED_COARSENING:
+        image = Image(resample(image.data, image.grid, wide, fill=None, antialias=True), wide)
+    volume = compute_features(image, "learned", weights, beat=beat)
+    if volume.grid.size == wide.size:
+        return volume.data
+    return resample(volume.data, volume.grid, wide, fill=None)

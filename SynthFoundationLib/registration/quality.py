@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from functools import cached_property
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,9 +13,12 @@ import torch
 from ..geometry import Affine, DisplacementField, Grid, Transform, grid_points, log_jacobian_statistics
 from ..geometry.fields import jacobian_determinant
 from ..images import Image
-from .comparison import Descriptor
 from .landmarks import landmark_error
-from .scan import Scan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .scan import Scan
 
 LOOK_VOXELS = 72
 CHECKED_POINTS = 20_000
@@ -24,9 +27,9 @@ CHECKED_POINTS = 20_000
 class Look:
     """Both scans on the coarse voxels where it is measured how alike they are; read when first needed."""
 
-    def __init__(self, fixed: Scan, moving: Scan, descriptor: Descriptor) -> None:
-        """Take the scans with their masks."""
-        self.fixed, self._moving, self._descriptor = fixed, moving, descriptor
+    def __init__(self, fixed: Scan, moving: Scan, features: Callable[[Image], torch.Tensor]) -> None:
+        """Take the scans with their masks, and what gives the features of an image on its voxels."""
+        self.fixed, self._moving, self._features = fixed, moving, features
         self.grid = fixed.grid.with_spacing(max(fixed.grid.extent.max() / LOOK_VOXELS, fixed.finest))
 
     def alike(self, transform: Transform) -> tuple[float, float, tuple[Image, Image]]:
@@ -67,23 +70,25 @@ class Look:
     def _reference(self) -> torch.Tensor:
         return self._features(self._near_fixed.on(self.grid))
 
-    def _features(self, image: Image) -> torch.Tensor:
-        return self._descriptor.described(image).at(1, learned=1.0)
-
 
 @torch.no_grad()
 def describe(
     look: Look,
+    recognised: Callable[[], float | None],
     forward: Transform,
     backward: Transform,
     landmarks: tuple[np.ndarray, np.ndarray] | None,
     field_grid: Grid | None,
 ) -> tuple[dict[str, Any], tuple[Image, Image]]:
-    """JSON-plain numbers, and coarse features of the fixed and of the moved image."""
+    """JSON-plain numbers, and coarse features of the fixed and of the moved image.
+
+    `recognised` tells how alike the pose alone makes the scans in the eyes of the bundled network.
+    """
     grid = look.fixed.grid
     after, overlap, maps = look.alike(forward)
     numbers: dict[str, Any] = {
         "similarity": {"before": look.before, "after": after},
+        "recognised": recognised(),
         "overlap": overlap,
         "header_turn_degrees": _turn(forward, grid),
         "inverse_consistency_mm": _inverse_error(forward, backward, look.grid, look.body),

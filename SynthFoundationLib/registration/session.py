@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -90,7 +90,7 @@ class RegistrationSession:
         self._descriptor = Descriptor(features, weights)
         device = chosen(device)
         self._scans = prepare(self.fixed, device), prepare(self.moving, device)
-        self._look = Look(*self._scans, self._descriptor)  # where no mask is given
+        self._look = Look(*self._scans, self._descriptor.whole)  # where no mask is given
         self._forget()
 
     def run(
@@ -137,6 +137,7 @@ class RegistrationSession:
 
     def _forget(self) -> None:
         self._pose: Pose | None = None
+        self._recognised: Callable[[], float | None] = lambda: None
         self._features: Features | None = None
         self._whole: Finest | None = None  # the features with their weights where no mask is given
         self._searched: Velocity | None = None
@@ -157,8 +158,8 @@ class RegistrationSession:
                 velocity = self._deformed(fixed, moving, grid, pose, guides, course)
             forward, backward = _transforms(velocity, pose)
         field_grid = None if velocity is None else velocity.grid
-        look = Look(fixed, moving, self._descriptor) if guides.masked else self._look
-        measure = partial(describe, look, forward, backward, guides.landmarks, field_grid)
+        look = Look(fixed, moving, self._descriptor.whole) if guides.masked else self._look
+        measure = partial(describe, look, self._recognised, forward, backward, guides.landmarks, field_grid)
         return Registration(self.fixed, self.moving, forward, backward, self._done(course, guides), measure)
 
     def _shares(self) -> dict[str, float]:
@@ -194,7 +195,14 @@ class RegistrationSession:
             refined = refine_pose(*sides, kind, pose, guides.landmarks, *until, beat)
         course.state("linear", lambda: refined.transform)
         self._pose = refined
+        self._recognised = cache(partial(self._recognition, fixed, moving, refined))
         return refined
+
+    def _recognition(self, fixed: Scan, moving: Scan, pose: Pose) -> float | None:
+        """How alike the pose makes the scans in the eyes of the bundled network; None where it has no say."""
+        if not self._descriptor.recognises:
+            return None
+        return Look(fixed, moving, self._descriptor.recognised).alike(pose.transform)[0]
 
     def _deformed(
         self, fixed: Scan, moving: Scan, grid: Grid, pose: Pose, guides: Guides, course: Course

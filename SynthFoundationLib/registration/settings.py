@@ -16,7 +16,7 @@ class StartSettings:
         search_voxels: voxels along the longest axis while orientations are tried.
         second_voxels: the same while right angles are tried again, both images cut to the patient.
         refine_voxels: the same, cut likewise, while the best poses are refined.
-        margin_mm: how much is left around the patient there.
+        margin_mm: how much is left around the patient.
         tilt_degrees: turns tried about each axis where right angles decide nothing.
         tilted: poses about which these turns are tried.
         kept: poses kept of the first search, and as many of all are refined.

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from .verdict import number
 
-_FIRST = ("Landmark error", "Feature similarity", "Overlap", "Folds", "Time")
+_FIRST = ("Landmark error", "Feature similarity", "Anatomy in place", "Overlap", "Folds", "Time")
 
 
 class Fact(NamedTuple):
@@ -37,6 +37,9 @@ def _agreement(report: Mapping[str, Any]) -> Iterator[Fact]:
     if similarity:
         meaning = "Correlation of the features, before → after; 1 is equal, 0 unrelated."
         yield Fact("Feature similarity", similarity, meaning)
+    if (recognised := number(report, "recognised")) is not None:
+        meaning = "The same in the eyes of the bundled network, before any deformation: mostly above 0.65."
+        yield Fact("Anatomy in place", f"{recognised:.2f}", meaning)
     if (overlap := number(report, "overlap")) is not None:
         meaning = "Share of the body in the fixed scan that the moved scan covers."
         yield Fact("Overlap", f"{100 * overlap:.0f} %", meaning)

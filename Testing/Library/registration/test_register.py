@@ -62,6 +62,18 @@ def test_the_report_is_plain_and_complete(result):
     assert {"seconds", "peak_memory_mb", "log_jacobian_sd", "versions", "weights", "seed"} <= set(report)
 
 
+def test_the_network_recognises_the_anatomy_only_where_it_is(pair, brief):
+    fixed, moving, _ = pair
+    turned = np.eye(4)
+    turned[:3, :3] = np.diag((1.0, -1.0, -1.0))
+    turned[:3, 3] = moving.grid.center - turned[:3, :3] @ fixed.grid.center
+    options = {"settings": brief, "transform": "rigid", "initial_transform": Affine(turned)}
+    upside_down = register(fixed, moving, **options).report["recognised"]
+    upright = register(fixed, moving, settings=brief, transform="rigid").report["recognised"]
+    assert upside_down < 0.8 < 0.9 < upright < 1
+    assert register(fixed, moving, features="mind", **options).report["recognised"] is None
+
+
 def test_the_same_seed_gives_the_same_bytes(pair, brief):
     first, second = (register(pair[0], pair[1], settings=brief, features="mind", seed=3) for _ in range(2))
     for a, b in zip(first.transform.transforms, second.transform.transforms, strict=True):

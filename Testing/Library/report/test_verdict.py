@@ -8,6 +8,7 @@ from SynthFoundationLib.report import judge
 
 HARMLESS = {
     "similarity": {"before": 0.1, "after": 0.5},
+    "recognised": 0.8,
     "landmark_error_mm": {"before": 9.0, "after": 1.2},
     "overlap": 0.97,
     "folds_percent": 0.0,
@@ -45,6 +46,8 @@ def test_what_is_missing_is_not_judged():
         ({"similarity": {"before": 0.01, "after": 0.05}}, "failed", "corresponds"),
         ({"similarity": {"before": 0.01, "after": math.nan}}, "failed", "corresponds"),
         ({"similarity": {"before": 0.01, "after": 0.15}}, "look closely", "faintly"),
+        ({"recognised": 0.5}, "look closely", "head and foot"),
+        ({"recognised": math.nan}, "look closely", "head and foot"),
         ({"overlap": 0.4}, "look closely", "40 %"),
         ({"overlap": 0.02}, "failed", "2 %"),
         ({"header_turn_degrees": 90.0}, "look closely", "headers disagree"),
