@@ -32,8 +32,8 @@ class Thresholds:
             0.15, and right ones between CT and MR start at about 0.2.
         recognised: how alike the pose, before any deformation, makes the scans in the eyes of the bundled
             network. Deformed far enough, a wrong pose resembles as much as a right one. Before, 74 of 79
-            right poses in pairs of head-neck CTs and hippocampus MRs reach it (all below show parts cut off),
-            as do 8 of 161 wrong ones; right ones between CT and MR of a vertebra do not (0.5 to 0.6).
+            right poses in pairs of head-neck CTs and hippocampus MRs reach it, as do 8 of 161 wrong ones;
+            right ones between CT and MR of a vertebra do not (0.5 to 0.6).
         similarity_loss: scans that were aligned from the start may lose so much by interpolation.
         overlap, little_overlap: share of the fixed body that the moving scan must cover to be judged as a
             whole, and to be judged at all.
