@@ -14,7 +14,7 @@ from .few_shot import FewShot, few_shot
 from .panel import Panel, after, enable, show_text, telling
 from .process import Worker
 
-LIVE_MS = 150
+LIVE_MS = 50
 
 
 class FewShotControls(Panel):

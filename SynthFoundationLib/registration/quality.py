@@ -18,6 +18,7 @@ from .landmarks import landmark_error
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .comparison import Descriptor
     from .scan import Scan
 
 LOOK_VOXELS = 72
@@ -27,22 +28,26 @@ CHECKED_POINTS = 20_000
 class Look:
     """Both scans on the coarse voxels where it is measured how alike they are; read when first needed."""
 
-    def __init__(self, fixed: Scan, moving: Scan, features: Callable[[Image], torch.Tensor]) -> None:
-        """Take the scans with their masks, and what gives the features of an image on its voxels."""
-        self.fixed, self._moving, self._features = fixed, moving, features
+    def __init__(self, fixed: Scan, moving: Scan, descriptor: Descriptor) -> None:
+        """Take the scans with their masks."""
+        self.fixed, self._moving, self._descriptor = fixed, moving, descriptor
         self.grid = fixed.grid.with_spacing(max(fixed.grid.extent.max() / LOOK_VOXELS, fixed.finest))
 
     def alike(self, transform: Transform) -> tuple[float, float, tuple[Image, Image]]:
         """Feature correlation inside the fixed body, share of it that is covered, and the features."""
-        moving, inside, a = self._near_moving, self._inside, self._reference
-        b = self._features(moving.on(self.grid, transform))
-        weight = inside * moving.weight_on(self.grid, transform)
-        total = weight.sum().clamp_min(1e-6)
-        u, v = (x - (x * weight).sum((1, 2, 3), keepdim=True) / total for x in (a, b))
-        product = (u * v * weight).sum()
-        norm = ((u * u * weight).sum() * (v * v * weight).sum()).sqrt().clamp_min(1e-12)
-        overlap = float(total / inside.sum().clamp_min(1e-6))
-        return float(product / norm), overlap, (Image(a.cpu(), self.grid), Image(b.cpu(), self.grid))
+        moved = self._descriptor.whole(self._near_moving.on(self.grid, transform))
+        weight = self._inside * self._near_moving.weight_on(self.grid, transform)
+        overlap = float(weight.sum().clamp_min(1e-6) / self._inside.sum().clamp_min(1e-6))
+        features = Image(self._reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
+        return _correlation(self._reference, moved, weight), overlap, features
+
+    def recognised(self, transform: Transform) -> float | None:
+        """The same correlation in the eyes of the bundled network; None where it has no say."""
+        if not self._descriptor.recognises:
+            return None
+        sides = self._near_fixed.on(self.grid), self._near_moving.on(self.grid, transform)
+        weight = self._inside * self._near_moving.weight_on(self.grid, transform)
+        return _correlation(*map(self._descriptor.recognised, sides), weight)
 
     @cached_property
     def before(self) -> float:
@@ -68,7 +73,15 @@ class Look:
 
     @cached_property
     def _reference(self) -> torch.Tensor:
-        return self._features(self._near_fixed.on(self.grid))
+        return self._descriptor.whole(self._near_fixed.on(self.grid))
+
+
+def _correlation(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> float:
+    """Of features (C, D, H, W) about their means, voxels counting by weight (1, D, H, W)."""
+    total = weight.sum().clamp_min(1e-6)
+    u, v = (x - (x * weight).sum((1, 2, 3), keepdim=True) / total for x in (a, b))
+    norm = ((u * u * weight).sum() * (v * v * weight).sum()).sqrt().clamp_min(1e-12)
+    return float((u * v * weight).sum() / norm)
 
 
 @torch.no_grad()

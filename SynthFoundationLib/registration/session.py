@@ -90,7 +90,7 @@ class RegistrationSession:
         self._descriptor = Descriptor(features, weights)
         device = chosen(device)
         self._scans = prepare(self.fixed, device), prepare(self.moving, device)
-        self._look = Look(*self._scans, self._descriptor.whole)  # where no mask is given
+        self._look = Look(*self._scans, self._descriptor)  # where no mask is given
         self._forget()
 
     def run(
@@ -152,13 +152,13 @@ class RegistrationSession:
             if self._features is not None and not covers(self._features.grid, grid):
                 self._features = self._whole = self._searched = self._settled = None
             course = Course(self._shares(), progress, on_state)
-            pose = self._aligned(fixed, moving, guides, course)
+            look = Look(fixed, moving, self._descriptor) if guides.masked else self._look
+            pose = self._aligned(fixed, moving, guides, look, course)
             velocity = None
             if self.kind == "deformable":
                 velocity = self._deformed(fixed, moving, grid, pose, guides, course)
             forward, backward = _transforms(velocity, pose)
         field_grid = None if velocity is None else velocity.grid
-        look = Look(fixed, moving, self._descriptor.whole) if guides.masked else self._look
         measure = partial(describe, look, self._recognised, forward, backward, guides.landmarks, field_grid)
         return Registration(self.fixed, self.moving, forward, backward, self._done(course, guides), measure)
 
@@ -177,7 +177,7 @@ class RegistrationSession:
         options = self.settings.deformable
         return options.update_iterations if self._settled else options.iterations
 
-    def _aligned(self, fixed: Scan, moving: Scan, guides: Guides, course: Course) -> Pose:
+    def _aligned(self, fixed: Scan, moving: Scan, guides: Guides, look: Look, course: Course) -> Pose:
         sides = fixed, moving, self._descriptor, self.settings
         kind: LinearKind = "rigid" if self.kind == "rigid" else "affine"
         pose = self._pose
@@ -195,14 +195,8 @@ class RegistrationSession:
             refined = refine_pose(*sides, kind, pose, guides.landmarks, *until, beat)
         course.state("linear", lambda: refined.transform)
         self._pose = refined
-        self._recognised = cache(partial(self._recognition, fixed, moving, refined))
+        self._recognised = cache(partial(look.recognised, refined.transform))
         return refined
-
-    def _recognition(self, fixed: Scan, moving: Scan, pose: Pose) -> float | None:
-        """How alike the pose makes the scans in the eyes of the bundled network; None where it has no say."""
-        if not self._descriptor.recognises:
-            return None
-        return Look(fixed, moving, self._descriptor.recognised).alike(pose.transform)[0]
 
     def _deformed(
         self, fixed: Scan, moving: Scan, grid: Grid, pose: Pose, guides: Guides, course: Course

@@ -52,7 +52,7 @@ def register(job: Job, desk: Desk) -> dict[str, Any]:
     options: dict[str, Any] = {
         "transform": params.choice("transform", KINDS, "deformable"),
         "initial_transform": None if initial is None else Affine(initial),
-        "features": features,
+        "features": wanted,
         "device": chosen(params.choice("device", DEVICES, "auto")),
         "seed": params.whole("seed", 0, 2**31 - 1, 0),
     }

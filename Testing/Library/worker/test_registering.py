@@ -41,7 +41,6 @@ def answer(sent, start, events):
         "fixed": "fixed",
         "moving": "moving",
         "preset": "fast",
-        "features": "mind",
         "initial": start.tolist(),
     }
     return sent.call("register", params, keep)
@@ -50,9 +49,7 @@ def answer(sent, start, events):
 @pytest.fixture(scope="module")
 def expected(pair, start):
     """What the library finds."""
-    return register(
-        pair[0], pair[1], preset="fast", features="mind", initial_transform=Affine(start), device="cpu"
-    )
+    return register(pair[0], pair[1], preset="fast", initial_transform=Affine(start), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +97,7 @@ def test_the_answer_says_how_good_it_is(answer, pair, points):
     assert answer["verdict"] in ("good", "look closely")
     assert answer["reasons"]
     assert answer["numbers"]["folds_percent"] == 0
+    assert answer["numbers"]["recognised"] > 0.8  # "auto" asks the bundled network for its verdict
     assert 0 < answer["seconds"] < 600
     inside = points[np.abs(points).max(1) < 25]
     error = np.linalg.norm(mapped(rebuilt(answer)[0], inside) - pair[2].apply(inside), axis=1)

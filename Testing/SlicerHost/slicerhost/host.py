@@ -113,7 +113,7 @@ class Host:
             if time.monotonic() > end:
                 raise TimeoutError(f"{what} did not come true in {seconds:g} s")
             self.application.processEvents()
-            time.sleep(0.005)
+            time.sleep(0.02)  # an event loop that looked all the time would take a core from the worker
 
     def screenshot(self, widget: object, path: str | Path, width: int = 420) -> None:
         """The picture of a widget as a PNG file, as high as it wants to be."""
