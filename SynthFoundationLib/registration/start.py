@@ -57,7 +57,8 @@ def find_start(
     """The best affine start found without any help."""
     candidates = _searched(fixed, moving, features, settings, beat)
     fixed, moving = (scan.around_patient(settings.margin_mm) for scan in (fixed, moving))
-    candidates += _searched_again(fixed, moving, features, settings, beat)
+    if len(candidates) > 1:
+        candidates += _searched_again(fixed, moving, features, settings, beat)
     refine = _Refinement(*_seen(fixed, moving, settings.refine_voxels), features, settings, beat)
     likely = _ranked([refine.judged(candidate) for candidate in candidates], settings)[: settings.kept]
     refined = _ranked([refine(candidate) for candidate in likely], settings)

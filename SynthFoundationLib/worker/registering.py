@@ -19,6 +19,7 @@ from ..registration.comparison import backend_for
 from ..registration.session import KINDS
 from ..report import judge
 from .desk import BACKENDS, DEVICES, release
+from .interruptible import Interruptible
 from .maps import confidence, jacobian
 from .picture import Overview, png
 from .transforms import affine_and_field
@@ -144,7 +145,8 @@ def _solved(
 
     result = run(progress=progress, on_state=on_state, **guides)
     job.progress("quality", _WORK)
-    answer = _answer(job, result, start)
+    with Interruptible(job.check):
+        answer = _answer(job, result, start)
     job.show("done", 1.0, png(open_.overview.draw(result.transform)))
     open_.result = result
     return answer
