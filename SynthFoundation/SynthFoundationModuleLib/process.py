@@ -19,7 +19,9 @@ from .errors import UserError
 from .scans import Role, fingerprint, scan_of
 
 POLL_MS = 30
-_WAITING = "OMP_WAIT_POLICY"  # threads that wait actively stand in the way of Slicer's own on a busy computer
+# How long a thread of the worker with nothing to do keeps a core before it sleeps: as long as libraries like
+# stands in the way of Slicer's own threads, not at all doubles the time of a correction.
+_WAITING = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}  # turns of a loop; milliseconds
 PATIENCE = 0.6  # seconds that a cancelled request may take to stop before the process is killed
 
 Progress = Callable[[str, float, "str | None"], None]
@@ -186,7 +188,7 @@ class Worker:
             library.make_importable()
             from SynthFoundationLib.worker.client import WorkerClient
 
-            waiting = {} if _WAITING in os.environ else {_WAITING: "PASSIVE"}
+            waiting = {name: os.environ.get(name, value) for name, value in _WAITING.items()}
             self._client = WorkerClient(library.python_executable(), environment=waiting)
         try:
             self._client.start()

@@ -33,6 +33,14 @@ class Look:
         self.fixed, self._moving, self._descriptor = fixed, moving, descriptor
         self.grid = fixed.grid.with_spacing(max(fixed.grid.extent.max() / LOOK_VOXELS, fixed.finest))
 
+    def under(self, fixed: Scan, moving: Scan) -> Look:
+        """The look at the same scans with other masks: the images are not read again."""
+        other = Look(fixed, moving, self._descriptor)
+        other._near_fixed = self._near_fixed.compared_like(fixed)
+        other._near_moving = self._near_moving.compared_like(moving)
+        other._reference = self._reference
+        return other
+
     def alike(self, transform: Transform) -> tuple[float, float, tuple[Image, Image]]:
         """Feature correlation inside the fixed body, share of it that is covered, and the features."""
         moved = self._descriptor.whole(self._near_moving.on(self.grid, transform))

@@ -67,13 +67,19 @@ class Scan:
         if grid.size == self.grid.size:
             return self
 
-        def wider(part: torch.Tensor) -> torch.Tensor:
-            if bool((part == 1).all()):  # no mask, no padding: nothing to be averaged
-                return part.new_ones(1, *grid.shape)
-            return resample(part, self.grid, grid, fill=None, antialias=True)
-
         data = resample(self.data, self.grid, grid, fill=None, antialias=True)
-        return Scan(data, grid, wider(self.body), wider(self.mask), wider(self.held))
+        return Scan(data, grid, *(self._wider(part, grid) for part in (self.body, self.mask, self.held)))
+
+    def compared_like(self, finer: Scan) -> Scan:
+        """The scan in its voxels, compared where a finer reading of it is."""
+        if finer.grid.size == self.grid.size:
+            return replace(self, mask=finer.mask)
+        return replace(self, mask=finer._wider(finer.mask, self.grid))
+
+    def _wider(self, part: torch.Tensor, grid: Grid) -> torch.Tensor:
+        if bool((part == 1).all()):  # no mask, no padding: nothing to be averaged
+            return part.new_ones(1, *grid.shape)
+        return resample(part, self.grid, grid, fill=None, antialias=True)
 
     def continued(self) -> Scan:
         """The scan with padding replaced by the nearest picture, and out of the mask.

@@ -138,6 +138,7 @@ class RegistrationSession:
     def _forget(self) -> None:
         self._pose: Pose | None = None
         self._recognised: Callable[[], float | None] = lambda: None
+        self._near: tuple[Scan, ...] | None = None  # both in the voxels of the features
         self._features: Features | None = None
         self._whole: Finest | None = None  # the features with their weights where no mask is given
         self._searched: Velocity | None = None
@@ -149,10 +150,11 @@ class RegistrationSession:
             fixed = self._scans[0].masked(guides.fixed_mask, "the fixed image")
             moving = self._scans[1].masked(guides.moving_mask, "the moving image")
             grid = data_grid(fixed, moving, self.settings.deformable)
-            if self._features is not None and not covers(self._features.grid, grid):
-                self._features = self._whole = self._searched = self._settled = None
+            domain = fixed.cropped(self.settings.deformable.margin_mm)
+            if self._features is not None and not covers(self._features.grid, domain):
+                self._near = self._features = self._whole = self._searched = self._settled = None
             course = Course(self._shares(), progress, on_state)
-            look = Look(fixed, moving, self._descriptor) if guides.masked else self._look
+            look = self._look.under(fixed, moving) if guides.masked else self._look
             pose = self._aligned(fixed, moving, guides, look, course)
             velocity = None
             if self.kind == "deformable":
@@ -207,7 +209,10 @@ class RegistrationSession:
         with course.stage("features") as beat:
             seen = None if guides.masked else self._whole
             if seen is None:
-                fixed, moving = (scan.at_spacing(grid.spacing[0]) for scan in (fixed, moving))
+                if self._near is None:
+                    self._near = tuple(scan.at_spacing(grid.spacing[0]) for scan in self._scans)
+                sides = zip(self._near, (fixed, moving), strict=True)
+                fixed, moving = (near.compared_like(scan) for near, scan in sides)
                 if self._features is None:
                     self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
                 seen = finest(self._features, fixed, moving, linear, options.air_weight)
