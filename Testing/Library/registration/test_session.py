@@ -131,6 +131,7 @@ def test_a_mask_set_later_counts(session, pair, body):
     kept[:, :, 24:] = 0
     before = session.update()
     after = session.update(fixed_mask=LabelMap(kept, fixed.grid))
+    assert [stage["name"] for stage in after.report["stages"]] == ["features", "deformable 3", "folds"]
     moved = np.linalg.norm(after.transform.apply(body) - before.transform.apply(body), axis=1)
     index = fixed.grid.to_index(body)[:, 0]
     assert moved[index > 30].mean() > 2 * moved[index < 18].mean()
