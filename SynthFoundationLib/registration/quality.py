@@ -53,9 +53,9 @@ class Look:
         """The same correlation in the eyes of the bundled network; None where it has no say."""
         if not self._descriptor.recognises:
             return None
-        sides = self._near_fixed.on(self.grid), self._near_moving.on(self.grid, transform)
-        weight = self._inside * self._near_moving.weight_on(self.grid, transform)
-        return _correlation(*map(self._descriptor.recognised, sides), weight)
+        known = self._descriptor.recognised(self._near_fixed.on(self.grid))
+        moved = self._descriptor.recognised(self._near_moving.on(self.grid, transform))
+        return _correlation(known, moved, self._inside * self._near_moving.weight_on(self.grid, transform))
 
     @cached_property
     def before(self) -> float:
