@@ -99,3 +99,11 @@ def _learned(image: Image, weights: Weights, beat: Callable[[], None] | None = N
     if volume.grid.size == wide.size:
         return volume.data
     return resample(volume.data, volume.grid, wide, fill=None)
+
+
+def correlation(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> float:
+    """Of features (C, D, H, W) about their means, voxels counting by weight (1, D, H, W)."""
+    total = weight.sum().clamp_min(1e-6)
+    u, v = (x - (x * weight).sum((1, 2, 3), keepdim=True) / total for x in (a, b))
+    norm = ((u * u * weight).sum() * (v * v * weight).sum()).sqrt().clamp_min(1e-12)
+    return float((u * v * weight).sum() / norm)

@@ -13,6 +13,7 @@ import torch
 from ..geometry import Affine, DisplacementField, Grid, Transform, grid_points, log_jacobian_statistics
 from ..geometry.fields import jacobian_determinant
 from ..images import Image
+from .comparison import correlation
 from .landmarks import landmark_error
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Look:
         weight = self._inside * self._near_moving.weight_on(self.grid, transform)
         overlap = float(weight.sum().clamp_min(1e-6) / self._inside.sum().clamp_min(1e-6))
         features = Image(self._reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
-        return _correlation(self._reference, moved, weight), overlap, features
+        return correlation(self._reference, moved, weight), overlap, features
 
     def recognised(self, transform: Transform) -> float | None:
         """The same correlation in the eyes of the bundled network; None where it has no say."""
@@ -55,7 +56,7 @@ class Look:
             return None
         known = self._descriptor.recognised(self._near_fixed.on(self.grid))
         moved = self._descriptor.recognised(self._near_moving.on(self.grid, transform))
-        return _correlation(known, moved, self._inside * self._near_moving.weight_on(self.grid, transform))
+        return correlation(known, moved, self._inside * self._near_moving.weight_on(self.grid, transform))
 
     @cached_property
     def before(self) -> float:
@@ -82,14 +83,6 @@ class Look:
     @cached_property
     def _reference(self) -> torch.Tensor:
         return self._descriptor.whole(self._near_fixed.on(self.grid))
-
-
-def _correlation(a: torch.Tensor, b: torch.Tensor, weight: torch.Tensor) -> float:
-    """Of features (C, D, H, W) about their means, voxels counting by weight (1, D, H, W)."""
-    total = weight.sum().clamp_min(1e-6)
-    u, v = (x - (x * weight).sum((1, 2, 3), keepdim=True) / total for x in (a, b))
-    norm = ((u * u * weight).sum() * (v * v * weight).sum()).sqrt().clamp_min(1e-12)
-    return float((u * v * weight).sum() / norm)
 
 
 @torch.no_grad()

@@ -66,7 +66,6 @@ class Scan:
         grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
         if grid.size == self.grid.size:
             return self
-
         data = resample(self.data, self.grid, grid, fill=None, antialias=True)
         return Scan(data, grid, *(self._wider(part, grid) for part in (self.body, self.mask, self.held)))
 

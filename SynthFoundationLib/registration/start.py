@@ -19,6 +19,7 @@ from scipy.spatial.transform import Rotation
 from ..features.mind import turned_mind
 from ..geometry import Affine, Grid
 from ..geometry.turns import turned
+from .comparison import correlation
 from .course import Beat, silent
 from .linear import LinearKind, register_linear
 
@@ -300,8 +301,5 @@ class _Refinement:
         """
         image, weight = self._moved(matrix)
         common = weight * self.body * self.moving.body_on(self.grid, Affine(matrix))
-        total = common.sum().clamp_min(1e-6)
-        a, b = (x - (x * common).sum((1, 2, 3), keepdim=True) / total for x in (self.fixed, image))
-        norm = ((a * a * common).sum() * (b * b * common).sum()).sqrt().clamp_min(1e-9)
-        share = (total / self.least_body).clamp(0, 1).sqrt()
-        return float((a * b * common).sum() / norm * share)
+        share = float((common.sum() / self.least_body).clamp(0, 1).sqrt())
+        return correlation(self.fixed, image, common) * share
