@@ -23,7 +23,11 @@ class DataConfig:
     accumulate: int = 1
     """Such batches per process and step, gradients averaged."""
     workers: int = 1
-    """Processes that render ahead on the CPU; 0 renders in the training process, on its device."""
+    """Processes that render ahead; 0 renders in the training process, on its device."""
+    render: str = "cpu"
+    """Where these processes render: "cpu", or "device" for that of the training."""
+    bend: float = 0.0
+    """Largest mean slope of the displacement by which the second view is bent; 0 leaves anatomies alike."""
     templates: str = ""
     """Folder of label maps whose shapes to use; empty for template-free anatomies."""
 
@@ -129,12 +133,15 @@ def from_plain(tables: dict[str, Any]) -> PretrainConfig:
         )
     if config.data.margin < 0 or config.data.margin % 2:
         raise InputError(f"margin {config.data.margin}: an even number of voxels, at least 0, is needed")
+    if config.data.render not in ("cpu", "device"):
+        raise InputError(f"[data] render is {config.data.render!r}; it must be 'cpu' or 'device'")
     return config
 
 
 # Where zero means something; all other numbers must be positive.
-ZERO = {"margin", "workers", "label_weight", "place_weight", "place_radius", "background", "weight_decay"}
-ZERO |= {"warmup", "decay", "average", "seed", "picture_every", "threads", "target", "place_neighbours"}
+ZERO = {"margin", "workers", "bend", "label_weight", "place_weight", "place_radius", "background"}
+ZERO |= {"weight_decay", "warmup", "decay", "average", "seed", "picture_every", "threads", "target"}
+ZERO |= {"place_neighbours"}
 
 
 def _check(name: str, value: Any, default: Any) -> None:

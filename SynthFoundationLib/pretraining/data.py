@@ -36,27 +36,28 @@ def make_batch(
 
         templates = open_templates(config.data.templates)
     pair = render_batch([sample(seed, (whole,) * 3, templates) for seed in seeds], device)
-    windows = [sample_window(seed, whole, config.data.side, turn) for seed in seeds]
+    windows = [sample_window(seed, whole, config.data.side, turn, config.data.bend) for seed in seeds]
     return look(pair.view1, pair.view2, pair.labels, windows, config.data.side)
 
 
 class Batches(Dataset[Windows]):
     """Batches by number, from `start` on, every `stride`-th."""
 
-    def __init__(self, config: PretrainConfig, numbers: range) -> None:
-        self.config, self.numbers = config, numbers
+    def __init__(self, config: PretrainConfig, numbers: range, device: torch.device | str = "cpu") -> None:
+        self.config, self.numbers, self.device = config, numbers, device
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def __getitem__(self, k: int) -> Windows:
-        return make_batch(self.config, batch_seeds(self.config, self.numbers[k]))
+        batch = make_batch(self.config, batch_seeds(self.config, self.numbers[k]), self.device)
+        return Windows(*(part.cpu() for part in batch))
 
 
 def stream(
     config: PretrainConfig, step: int, rank: int, world: int, device: torch.device
 ) -> Iterator[Windows]:
-    """Batches of this process from a step on, rendered ahead by worker processes or here on the device."""
+    """Batches of this process from a step on, rendered ahead by other processes or by this one."""
     per_step = config.data.accumulate * world
     numbers = range(step * per_step + rank, config.run.steps * per_step, world)
     if config.data.workers == 0:
@@ -64,7 +65,7 @@ def stream(
             yield make_batch(config, batch_seeds(config, number), device)
         return
     loader = DataLoader(
-        Batches(config, numbers),
+        Batches(config, numbers, device if config.data.render == "device" else "cpu"),
         batch_size=None,
         num_workers=config.data.workers,
         prefetch_factor=3,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -13,7 +11,8 @@ from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.pretraining import anchors
 from SynthFoundationLib.pretraining.config import LossConfig
 from SynthFoundationLib.pretraining.losses import label_contrast, place_contrast
-from SynthFoundationLib.pretraining.windows import interpolate_at
+from SynthFoundationLib.pretraining.windows import Windows, interpolate_at
+from SynthFoundationLib.synthesis.fields import spline
 
 Shape = tuple[int, int, int]
 
@@ -34,6 +33,13 @@ class Head(nn.Sequential):
         )
 
 
+class Unrounded:
+    """Carries a batch into a module as it is: mixed precision would round every tensor argument."""
+
+    def __init__(self, batch: Windows) -> None:
+        self.batch = batch
+
+
 class ContrastiveModel(nn.Module):
     """U-Net with one head per level; `forward` returns the losses of a batch of pairs."""
 
@@ -48,11 +54,9 @@ class ContrastiveModel(nn.Module):
             if isinstance(module, nn.Conv3d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
 
-    def forward(self, views: Tensor, labels: Tensor, maps: list[Any], seed: int) -> dict[str, Tensor]:
-        """Losses of B pairs of `Windows`; `seed` draws the anchors.
-
-        The maps come as nested lists: mixed precision would round a tensor to whole voxels.
-        """
+    def forward(self, carried: Unrounded, seed: int) -> dict[str, Tensor]:
+        """Losses of a batch of pairs; `seed` draws the anchors."""
+        views, labels = carried.batch.views, carried.batch.labels
         generator = torch.Generator(device=views.device).manual_seed(seed)
         seen = network_input(views, self.net.config)
         output, levels = self.net(seen, layers=self.levels)
@@ -62,9 +66,7 @@ class ContrastiveModel(nn.Module):
                 losses[f"label_{index}"] = self._label_loss(features, labels, head, generator)
         if self.loss.place_weight > 0:
             with torch.autocast(views.device.type, enabled=False):
-                losses["place"] = self._place_loss(
-                    output, labels, torch.tensor(maps, device=output.device), generator
-                )
+                losses["place"] = self._place_loss(output, carried.batch, generator)
         found = [value for name, value in losses.items() if name != "place"]
         total = self.loss.place_weight * losses["place"] if "place" in losses else output.new_zeros(())
         if found:
@@ -75,35 +77,42 @@ class ContrastiveModel(nn.Module):
         self, features: Tensor, labels: Tensor, head: nn.Module, generator: torch.Generator
     ) -> Tensor:
         labels = anchors.labels_at(labels, _shape(features))
-        pairs, rows, classes = len(labels) // 2, [], []
-        for k, (one, vectors) in enumerate(zip(labels, features.flatten(2), strict=True)):
-            weights = anchors.anchor_weights(one, self.loss.border, self.loss.background)
-            index = anchors.draw(weights, self.loss.anchors, generator)
-            rows.append(vectors[:, index].T)
-            # Labels of different pairs are different classes: 256 numbers for each.
-            classes.append(one.flatten()[index].long() + 256 * (k % pairs))
-        projected = head(torch.cat(rows))
+        index = anchors.draw(
+            anchors.anchor_weights(labels, self.loss.border, self.loss.background),
+            self.loss.anchors,
+            generator,
+        )
+        vectors = features.flatten(2).transpose(1, 2)
+        rows = vectors.gather(1, index[:, :, None].expand(-1, -1, vectors.shape[2])).flatten(0, 1)
+        # Labels of different pairs are different classes: 256 numbers for each.
+        pair = torch.arange(len(labels), device=labels.device) % (len(labels) // 2)
+        classes = (labels.flatten(1).gather(1, index).long() + 256 * pair[:, None]).flatten()
+        projected = head(rows)
         with torch.autocast(features.device.type, enabled=False):
             z = normalize(projected.float(), dim=1)
-            return label_contrast(z, torch.cat(classes), self.loss.temperature)
+            return label_contrast(z, classes, self.loss.temperature)
 
-    def _place_loss(self, output: Tensor, labels: Tensor, maps: Tensor, generator: torch.Generator) -> Tensor:
-        shape, pairs = _shape(output), len(maps)
-        labels = anchors.labels_at(labels[:pairs], shape)
+    def _place_loss(self, output: Tensor, batch: Windows, generator: torch.Generator) -> Tensor:
+        shape, pairs, side = _shape(output), len(batch.maps), batch.views.shape[-1]
+        labels = anchors.labels_at(batch.labels[pairs:], shape)
         step = self.net.config.stem
         place: list[Tensor] = []
         here: tuple[list[Tensor], list[Tensor]] = ([], [])
         near: tuple[list[Tensor], list[Tensor]] = ([], [])
         gaps: tuple[list[Tensor], list[Tensor]] = ([], [])
+        voxels = torch.arange(output[0, 0].numel(), device=output.device)
+        everywhere = anchors.unravel(voxels, shape)
+        # Nothing tells one empty voxel from another: background hardly takes part.
+        weights = anchors.anchor_weights(labels, self.loss.border, 0.02)
+        bends = spline(batch.bends, (side,) * 3)
         for k in range(pairs):
-            # Nothing tells one empty voxel from another: background hardly takes part.
-            weights = anchors.anchor_weights(labels[k], self.loss.border, 0.02)
-            everywhere = anchors.unravel(torch.arange(weights.numel(), device=weights.device), shape)
-            seen = anchors.inside(anchors.follow(everywhere, maps[k], step), shape)
-            index = anchors.draw(weights * seen, self.loss.place_anchors, generator)
-            first = everywhere[index[seen[index]]].float()
-            place.append(torch.nn.functional.pad(first, (1, 0), value=float(k)))
-            for view, at in ((0, first), (1, anchors.follow(first, maps[k], step))):
+            there = anchors.follow(everywhere, batch.maps[k], bends[k], step)
+            seen = anchors.inside(there, shape)
+            index = anchors.draw((weights[k] * seen)[None], self.loss.place_anchors, generator)[0]
+            index = index[seen[index]]
+            second, first = everywhere[index].float(), there[index]
+            place.append(torch.nn.functional.pad(second, (1, 0), value=float(k)))
+            for view, at in ((0, first), (1, second)):
                 close = anchors.neighbours(at, shape, self.loss.place_neighbours, generator)
                 features = output[view * pairs + k].float()
                 here[view].append(normalize(interpolate_at(features, at), dim=-1))

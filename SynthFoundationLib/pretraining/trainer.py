@@ -24,7 +24,7 @@ from SynthFoundationLib.pretraining.checkpoint import (
 from SynthFoundationLib.pretraining.config import OptimiserConfig, PretrainConfig
 from SynthFoundationLib.pretraining.data import stream
 from SynthFoundationLib.pretraining.journal import Journal
-from SynthFoundationLib.pretraining.model import ContrastiveModel
+from SynthFoundationLib.pretraining.model import ContrastiveModel, Unrounded
 from SynthFoundationLib.pretraining.validate import draw_pictures, validate
 from SynthFoundationLib.pretraining.windows import Windows
 from SynthFoundationLib.synthesis.engine import VERSION
@@ -54,6 +54,7 @@ def open_fabric(device: str, precision: str) -> Any:
         precision=precision,  # type: ignore[arg-type]
     )
     fabric.launch()
+    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     return fabric
 
 
@@ -171,7 +172,7 @@ class Trainer:
             number = (self.step * parts + part) * fabric.world_size + fabric.global_rank
             views = batch.views.contiguous(memory_format=torch.channels_last_3d)
             with fabric.no_backward_sync(self.model, enabled=part < parts - 1):
-                losses = self.model(views, batch.labels, batch.maps.tolist(), anchor_seed(config, number))
+                losses = self.model(Unrounded(batch._replace(views=views)), anchor_seed(config, number))
                 fabric.backward(losses["total"] / parts)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / parts

@@ -20,11 +20,11 @@ def validate(config: PretrainConfig, net: nn.Module, device: torch.device) -> di
     found = []
     step = config.network.stem
     for k in range(config.run.validation_pairs):
-        views, labels, maps = make_batch(config, [VALIDATION_SEED + k], device, turn=0.0)
+        views, labels, maps, _ = make_batch(config, [VALIDATION_SEED + k], device, turn=0.0)
         features = net(network_input(views, config.network))
         grid = (features.shape[2], features.shape[3], features.shape[4])
         # The windows are shifted by whole feature voxels: what both see is compared in place.
-        boxes = [_overlap(round(float(s) / step), n) for s, n in zip(maps[0, :, 3], grid, strict=True)]
+        boxes = [_overlap(-round(float(s) / step), n) for s, n in zip(maps[0, :, 3], grid, strict=True)]
         first, second = ((slice(None), *(box[view] for box in boxes)) for view in (0, 1))
         where = labels_at(labels[:1], grid)[first][0] > 0
         if int(where.sum()) < 64:

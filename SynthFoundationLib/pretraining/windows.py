@@ -2,7 +2,8 @@
 
 With aligned views a network finds the same voxel by counting voxels from the border, which padding lets it
 do, and learns nothing of the anatomy. Here the first view is a crop at random, the second another part of the
-anatomy, rotated and scaled a little; which voxel is which is known exactly.
+anatomy, rotated, scaled and, when asked for, bent a little, as that of another person is; which voxel is
+which is known exactly.
 """
 
 from __future__ import annotations
@@ -13,32 +14,38 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
-from SynthFoundationLib.synthesis.draws import Parameters, diagonal, log_uniform, rotation, times
+from SynthFoundationLib.synthesis.draws import Parameters, diagonal, log_uniform, rotation, seed_of, times
+from SynthFoundationLib.synthesis.fields import Shape, smooth_noise, spline
 
 ANGLE = math.radians(20)
+# Coefficients along each axis of the spline that bends a second window.
+BEND: Shape = (12, 12, 12)
 
 
 class Windows(NamedTuple):
     """Views (2 B, 1, S, S, S), all first views first; labels alike, (2 B, S, S, S); and where voxels went.
 
-    `maps`, (B, 3, 4), takes voxel indices (z, y, x, 1) of a first view to those of its second view.
+    A voxel (z, y, x) of a second view lies at `maps` (z, y, x, 1) + bend (z, y, x) of its first view:
+    `maps` is (B, 3, 4), and the bend in voxels has the spline coefficients `bends`, (B, 3, 12, 12, 12).
     """
 
     views: Tensor
     labels: Tensor
     maps: Tensor
+    bends: Tensor
 
 
-def sample_window(seed: int, whole: int, side: int, turn: float = 1.0) -> Parameters:
-    """Corner of the first window, and centre and matrix of the second, in voxels of the rendered cube.
+def sample_window(seed: int, whole: int, side: int, turn: float = 1.0, bend: float = 0.0) -> Parameters:
+    """Corner of the first window; centre, matrix and bend of the second, in voxels of the rendered cube.
 
     Args:
         seed: of the draw.
         whole: side of the rendered cube.
         side: of the windows, even as the corner is.
-        turn: 0 moves the second window without rotating or scaling it.
+        turn: 0 moves the second window without rotating, scaling or bending it.
+        bend: largest mean slope of the displacement that bends the second window.
     """
     rng = random.Random(f"window {seed}")
     corner = [2 * rng.randint(0, (whole - side) // 2) for _ in range(3)]
@@ -51,39 +58,60 @@ def sample_window(seed: int, whole: int, side: int, turn: float = 1.0) -> Parame
     if turn == 0:
         center = [m + 2 * round((c - m) / 2) for c, m in zip(center, middle, strict=True)]
         matrix = diagonal([1.0, 1.0, 1.0])
-    return {"corner": corner, "center": center, "matrix": matrix}
+    cells = log_uniform(rng, 1.5, 8)
+    # A field of unit variance and so many cells has about this slope times cells / side.
+    size = turn * bend * rng.random() * side / (1.5 * cells)
+    return {
+        "corner": corner,
+        "center": center,
+        "matrix": matrix,
+        "bend": {"seed": seed_of(rng), "cells": [cells] * 3, "size": size},
+    }
 
 
 def look(view1: Tensor, view2: Tensor, labels: Tensor, windows: list[Parameters], side: int) -> Windows:
     """Cut the windows out of rendered pairs, views (B, 1, R, R, R) and labels (B, R, R, R)."""
-    firsts, seconds, classes1, classes2, maps = [], [], [], [], []
-    whole = labels.shape[1]
+    firsts, seconds, classes1, classes2, maps, bends = [], [], [], [], [], []
+    assert labels.shape[1] >= side
     for k, window in enumerate(windows):
         box = tuple(slice(c, c + side) for c in window["corner"])
         firsts.append(view1[k, 0][box])
         classes1.append(labels[k][box])
         matrix = torch.tensor(window["matrix"], dtype=torch.float64)
-        center = torch.tensor(window["center"], dtype=torch.float64)
-        seconds.append(_resample(view2[k, 0], matrix, center, side, "bilinear"))
-        classes2.append(_resample(labels[k].float(), matrix, center, side, "nearest").to(labels.dtype))
-        # Second view: cube = center + matrix (index - (side - 1) / 2). First view: cube = corner + index.
-        back = torch.linalg.inv(matrix)
-        shift = back @ (torch.tensor(window["corner"], dtype=torch.float64) - center) + (side - 1) / 2
-        maps.append(torch.cat((back, shift[:, None]), 1).float())
-    assert whole >= side
+        start = torch.tensor(window["center"], dtype=torch.float64) - matrix @ torch.full_like(
+            matrix[0], (side - 1) / 2
+        )
+        bend = bend_coefficients(window["bend"], labels.device)
+        place = _places(torch.cat((matrix, start[:, None]), 1), bend, side)
+        seconds.append(_resample(view2[k, 0], place, "bilinear"))
+        classes2.append(_resample(labels[k].float(), place, "nearest").to(labels.dtype))
+        # First view: cube = corner + index.
+        shift = start - torch.tensor(window["corner"], dtype=torch.float64)
+        maps.append(torch.cat((matrix, shift[:, None]), 1).float())
+        bends.append(bend)
     views = torch.stack(firsts + seconds)[:, None]
-    return Windows(views, torch.stack(classes1 + classes2), torch.stack(maps).to(views.device))
+    return Windows(
+        views, torch.stack(classes1 + classes2), torch.stack(maps).to(views.device), torch.stack(bends)
+    )
 
 
-def _resample(volume: Tensor, matrix: Tensor, center: Tensor, side: int, mode: str) -> Tensor:
-    """Values at center + matrix (index - (side - 1) / 2), zero outside, (R, R, R) to (side, side, side)."""
-    whole = volume.shape[0]
-    # affine_grid counts (x, y, z) in half sides of the cube from its centre.
-    theta = matrix.flip(0, 1) * (side / whole)
-    shift = (center.flip(0) - (whole - 1) / 2) * (2 / whole)
-    affine = torch.cat((theta, shift[:, None]), 1).float().to(volume.device)[None]
-    grid = affine_grid(affine, [1, 1, side, side, side], align_corners=False)
-    return grid_sample(volume[None, None], grid, mode=mode, align_corners=False)[0, 0]
+def bend_coefficients(bend: Parameters, device: torch.device) -> Tensor:
+    """Spline coefficients of a displacement in voxels, (3, 12, 12, 12)."""
+    return bend["size"] * smooth_noise(bend["seed"], bend["cells"], BEND, device, 3)
+
+
+def _places(affine: Tensor, bend: Tensor, side: int) -> Tensor:
+    """Where the voxels of a second window lie in the cube: affine (3, 4) of the index, and its bend."""
+    linear = affine.float().to(bend.device)
+    axes = [torch.arange(side, device=bend.device, dtype=torch.float32)] * 3
+    place = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1) @ linear[:, :3].T + linear[:, 3]
+    return place + spline(bend, (side,) * 3).movedim(0, -1)
+
+
+def _resample(volume: Tensor, place: Tensor, mode: str) -> Tensor:
+    """Values (R, R, R) at voxel positions (S, S, S, 3), zero outside."""
+    grid = ((place + 0.5) * (2 / volume.shape[0]) - 1).flip(-1)
+    return grid_sample(volume[None, None], grid[None], mode=mode, align_corners=False)[0, 0]
 
 
 def interpolate_at(features: Tensor, place: Tensor) -> Tensor:

@@ -20,34 +20,41 @@ class Canvas:
         """Place the window in the world and deform it."""
         self.shape, self.device = shape, device
         self.labels = torch.zeros(shape, dtype=torch.uint8, device=device)
-        self.matrix = torch.tensor(anatomy["matrix"], dtype=torch.float64)
-        self.shift = torch.tensor(anatomy["shift"], dtype=torch.float64)
-        self.inverse = torch.linalg.inv(self.matrix)
+        self.matrix, self.shift = anatomy["matrix"], anatomy["shift"]
+        inverse = torch.linalg.inv(torch.tensor(self.matrix, dtype=torch.float64))
+        # Plain numbers: a hundred boxes of a few corners each are no work for tensors.
+        self.inverse: list[list[float]] = inverse.tolist()
+        self.stretch: list[float] = inverse.norm(dim=1).tolist()
         self.bumps = [smooth_noise(b["seed"], b["cells"], shape, device)[0] for b in anatomy["bumps"]]
         warps = [w["size"] * smooth_noise(w["seed"], w["cells"], shape, device, 3) for w in anatomy["warps"]]
         warp = torch.stack(warps).sum(0)
         self.slack = float(warp.abs().amax())
-        self.world = [self._linear(row) + warp[row] for row in range(3)]
+        self.world = torch.stack([self._linear(row) + warp[row] for row in range(3)])
 
     def _linear(self, row: int) -> Tensor:
         """One row of the affine, as a sum of three axis vectors."""
         axes = [(torch.arange(n, device=self.device) + 0.5) * (2 / n) - 1 for n in self.shape]
-        z, y, x = (float(self.matrix[row, k]) * axes[k] for k in range(3))
-        return z[:, None, None] + y[None, :, None] + x[None, None, :] + float(self.shift[row])
+        z, y, x = (self.matrix[row][k] * axes[k] for k in range(3))
+        return z[:, None, None] + y[None, :, None] + x[None, None, :] + self.shift[row]
 
     def box(self, points: Sequence[Sequence[float]], reach: float) -> Box | None:
         """Voxels within `reach` of the hull of world points, or None when outside of the window."""
-        corners = (torch.tensor(points, dtype=torch.float64) - self.shift) @ self.inverse.T
-        margin = (reach + self.slack) * self.inverse.norm(dim=1)
+        offsets = [[p - s for p, s in zip(point, self.shift, strict=True)] for point in points]
         sides = []
-        for k, n in enumerate(self.shape):
-            low = int((float(corners[:, k].min() - margin[k]) + 1) * n / 2)
-            high = int((float(corners[:, k].max() + margin[k]) + 1) * n / 2) + 1
+        for n, row, stretch in zip(self.shape, self.inverse, self.stretch, strict=True):
+            along = [sum(r * o for r, o in zip(row, offset, strict=True)) for offset in offsets]
+            margin = (reach + self.slack) * stretch
+            low = int((min(along) - margin + 1) * n / 2)
+            high = int((max(along) + margin + 1) * n / 2) + 1
             low, high = max(0, low), min(n, high)
             if low >= high:
                 return None
             sides.append(slice(low, high))
         return sides[0], sides[1], sides[2]
+
+    def seen(self, box: Box) -> tuple[Tensor, ...]:
+        """World coordinates (z, y, x) of the voxels of a box."""
+        return self.world[(slice(None), *box)].unbind()
 
     def put(self, box: Box, where: Tensor, labels: Tensor | int, inside: bool) -> None:
         """Paint `labels` into the box where the mask holds; with `inside`, never over background."""
@@ -71,7 +78,7 @@ REACH = {2: 1.0, 4: 3**0.25, 8: 3**0.375}
 
 def _radius(canvas: Canvas, layer: Parameters, box: Box) -> Tensor:
     """Superquadric radius, 1 on the surface, modulated by one of the shared bump fields."""
-    z, y, x = (canvas.world[k][box] for k in range(3))
+    z, y, x = canvas.seen(box)
     total = torch.zeros_like(z)
     for row in layer["matrix"]:
         offset = -sum(a * b for a, b in zip(row, layer["center"], strict=True))
@@ -132,7 +139,7 @@ def _paint_tube(canvas: Canvas, layer: Parameters) -> None:
     if box is None:
         return
     way = [b - a for a, b in zip(start, stop, strict=True)]
-    p = [canvas.world[k][box] - start[k] for k in range(3)]
+    p = [w - s for w, s in zip(canvas.seen(box), start, strict=True)]
     along = (p[0] * way[0] + p[1] * way[1] + p[2] * way[2]).div_(sum(w * w for w in way) + 1e-9).clamp_(0, 1)
     distance = sum((p[k] - along * way[k]).square_() for k in range(3))
     assert isinstance(distance, Tensor)
@@ -161,7 +168,7 @@ def _paint_template(canvas: Canvas, layer: Parameters) -> None:
     if box is None:
         return
     mask = template(layer["cache"], layer["index"]).to(canvas.device)
-    p = [canvas.world[k][box] - layer["center"][k] for k in range(3)]
+    p = [w - c for w, c in zip(canvas.seen(box), layer["center"], strict=True)]
     q = [row[0] * p[0] + row[1] * p[1] + row[2] * p[2] for row in layer["matrix"]]
     index = [((c + 1) * (n / 2)).floor_() for c, n in zip(q, mask.shape, strict=True)]
     valid = torch.ones_like(index[0], dtype=torch.bool)

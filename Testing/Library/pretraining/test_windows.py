@@ -3,6 +3,7 @@ import torch
 
 from SynthFoundationLib.pretraining.anchors import follow, inside
 from SynthFoundationLib.pretraining.windows import interpolate_at, look, sample_window
+from SynthFoundationLib.synthesis.fields import spline
 
 WHOLE, SIDE = 48, 24
 
@@ -16,17 +17,17 @@ def cut(volume, window):
     return look(volume[None, None], volume[None, None], volume[None].to(torch.uint8), [window], SIDE)
 
 
-@pytest.mark.parametrize("turn", [0.0, 1.0])
+@pytest.mark.parametrize(("turn", "bend"), [(0.0, 0.2), (1.0, 0.0), (1.0, 0.2)])
 @pytest.mark.parametrize("seed", range(6))
-def test_a_voxel_of_the_first_window_is_found_where_the_map_says(seed, turn):
-    window = sample_window(seed, WHOLE, SIDE, turn)
+def test_a_voxel_of_the_second_window_is_found_where_the_map_says(seed, turn, bend):
+    window = sample_window(seed, WHOLE, SIDE, turn, bend)
     places = torch.randint(0, SIDE, (500, 3), generator=torch.Generator().manual_seed(seed))
     first, second = [], []
     for volume in coordinates():
-        views, _, maps = cut(volume, window)
-        there = places.float() @ maps[0, :, :3].T + maps[0, :, 3]
-        first.append(views[0, 0][tuple(places.T)])
-        second.append(interpolate_at(views[1], there)[:, 0])
+        views, _, maps, bends = cut(volume, window)
+        there = follow(places, maps[0], spline(bends[0], (SIDE,) * 3), step=1)
+        first.append(interpolate_at(views[0], there)[:, 0])
+        second.append(views[1, 0][tuple(places.T)])
     first, second = torch.stack(first, 1), torch.stack(second, 1)
     # Coordinates are linear: interpolation is exact, but for voxels mixed with what lies outside of the cube.
     seen = inside(there, (SIDE,) * 3) & (second > 99).all(1)
@@ -36,10 +37,20 @@ def test_a_voxel_of_the_first_window_is_found_where_the_map_says(seed, turn):
     assert float(error.median()) < 1e-4
 
 
+def test_a_bent_window_is_another_one_but_nowhere_folded():
+    for seed in range(20):
+        straight, bent = (sample_window(seed, WHOLE, SIDE, bend=bend) for bend in (0.0, 0.15))
+        assert {**bent, "bend": straight["bend"]} == straight
+        field = spline(cut(coordinates()[0], bent).bends[0], (SIDE,) * 3)
+        slopes = torch.stack(torch.gradient(field, dim=(1, 2, 3)), 1).movedim((0, 1), (-2, -1))
+        assert float(torch.linalg.det(torch.eye(3) + slopes).amin()) > 0
+        assert float(field.abs().amax()) > 0
+
+
 def test_the_second_window_shows_another_part_and_aligned_voxels_are_rare():
     gaps = []
     for seed in range(50):
-        _, _, maps = cut(coordinates()[0], sample_window(seed, WHOLE, SIDE, 0.0))
+        _, _, maps, _ = cut(coordinates()[0], sample_window(seed, WHOLE, SIDE, 0.0))
         assert torch.equal(maps[0, :, :3], torch.eye(3))
         assert torch.equal(maps[0, :, 3] % 2, torch.zeros(3))
         gaps.append(maps[0, :, 3].norm())
@@ -56,7 +67,8 @@ def test_labels_of_the_second_window_are_whole_numbers_of_the_cube():
 @pytest.mark.parametrize("step", [1, 2])
 def test_feature_voxels_follow_input_voxels(step):
     affine = torch.tensor([[0.9, 0.1, 0.0, 3.0], [-0.1, 1.0, 0.0, -2.0], [0.0, 0.0, 1.1, 5.0]])
+    bend = torch.tensor([1.0, -2.0, 0.5])[:, None, None, None].expand(3, 16, 16, 16)
     place = torch.tensor([[4.0, 5.0, 6.0]])
     centre = place * step + (step - 1) / 2
-    there = centre @ affine[:, :3].T + affine[:, 3]
-    assert torch.allclose(follow(place, affine, step) * step + (step - 1) / 2, there, atol=1e-5)
+    there = centre @ affine[:, :3].T + affine[:, 3] + bend[:, 0, 0, 0]
+    assert torch.allclose(follow(place, affine, bend, step) * step + (step - 1) / 2, there, atol=1e-5)
