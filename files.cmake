@@ -96,6 +96,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/pretraining/model.py
   SynthFoundationLib/pretraining/retrieval.py
   SynthFoundationLib/pretraining/run.py
+  SynthFoundationLib/pretraining/schedule.py
   SynthFoundationLib/pretraining/trainer.py
   SynthFoundationLib/pretraining/validate.py
   SynthFoundationLib/pretraining/windows.py

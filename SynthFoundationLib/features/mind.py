@@ -112,7 +112,9 @@ def _pairs() -> Iterator[frozenset[tuple[int, int, int]]]:
 
 
 def _crop(volume: Tensor, start: list[int], sides: list[int] | torch.Size) -> Tensor:
-    return volume[(..., *(slice(a, a + n) for a, n in zip(start, sides, strict=True)))]
+    for axis, (first, side) in enumerate(zip(start, sides, strict=True), start=-3):
+        volume = volume.narrow(axis, first, side)
+    return volume
 
 
 def _box_mean(volume: Tensor, radius: int) -> Tensor:

@@ -76,6 +76,8 @@ class RunConfig:
     """How long, how exact, and how often to look."""
 
     steps: int = 1000
+    minutes: float = 0.0
+    """End after so long, at most `steps`, the rate falling in time; 0 does all steps. Not repeatable."""
     seed: int = 0
     precision: str = "32-true"
     save_every: int = 200
@@ -141,7 +143,7 @@ def from_plain(tables: dict[str, Any]) -> PretrainConfig:
 # Where zero means something; all other numbers must be positive.
 ZERO = {"margin", "workers", "bend", "label_weight", "place_weight", "place_radius", "background"}
 ZERO |= {"weight_decay", "warmup", "decay", "average", "seed", "picture_every", "threads", "target"}
-ZERO |= {"place_neighbours"}
+ZERO |= {"place_neighbours", "minutes"}
 
 
 def _check(name: str, value: Any, default: Any) -> None:

@@ -21,21 +21,14 @@ from SynthFoundationLib.pretraining.checkpoint import (
     prune,
     save_checkpoint,
 )
-from SynthFoundationLib.pretraining.config import OptimiserConfig, PretrainConfig
+from SynthFoundationLib.pretraining.config import PretrainConfig
 from SynthFoundationLib.pretraining.data import stream
 from SynthFoundationLib.pretraining.journal import Journal
 from SynthFoundationLib.pretraining.model import ContrastiveModel, Unrounded
+from SynthFoundationLib.pretraining.schedule import Length, rate_at
 from SynthFoundationLib.pretraining.validate import draw_pictures, validate
 from SynthFoundationLib.pretraining.windows import Windows
 from SynthFoundationLib.synthesis.engine import VERSION
-
-
-def rate_at(step: int, steps: int, config: OptimiserConfig) -> float:
-    """Learning rate of a step: linear warm-up, constant, linear decay to zero."""
-    start = steps * (1 - config.decay)
-    rise = min(1.0, (step + 1) / max(1, config.warmup))
-    fall = min(1.0, (steps - step) / max(1.0, steps - start))
-    return config.rate * rise * fall
 
 
 def open_fabric(device: str, precision: str) -> Any:
@@ -54,7 +47,6 @@ def open_fabric(device: str, precision: str) -> Any:
         precision=precision,  # type: ignore[arg-type]
     )
     fabric.launch()
-    torch.backends.cudnn.benchmark = True  # every step has the same shapes
     return fabric
 
 
@@ -71,6 +63,7 @@ class Trainer:
         model.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # a quarter faster
         self.average = copy.deepcopy(model.net).requires_grad_(False).eval().to(fabric.device)
         self.step, self.skipped, self.best = 0, 0, -1.0
+        self.length = Length(config.run.steps, config.run.minutes)
         # Settings may change when a training is resumed; what was in force from which step on stays known.
         self.history = [self._stage()]
         optimiser = torch.optim.AdamW(
@@ -128,36 +121,34 @@ class Trainer:
 
     def run(self) -> dict[str, float]:
         """Train to the end; mean loss of the last tenth, skipped steps and the best validation."""
-        run, chief = self.config.run, self.fabric.global_rank == 0
+        run, fabric, chief = self.config.run, self.fabric, self.fabric.global_rank == 0
         journal = Journal(self.folder, self.step, self.quiet) if chief else None
-        batches = stream(
-            self.config, self.step, self.fabric.global_rank, self.fabric.world_size, self.fabric.device
-        )
+        batches = stream(self.config, self.step, fabric.global_rank, fabric.world_size, fabric.device)
         recent: list[float] = []
-        while self.step < run.steps:
+        while self.step < self.length.steps:
             values = self.advance(batches)
             recent.append(values["total"])
+            if run.minutes:
+                self.length.steps = fabric.broadcast(self.length.measured(self.step))
             if journal:
-                journal.row(self.step - 1, run.steps, values)
-            last = self.step == run.steps
+                journal.row(self.step - 1, self.length.steps, values)
+            last = self.step >= self.length.steps
             if self.step % run.validate_every == 0 or last:
                 self._validate(journal)
             if run.picture_every and self.step % run.picture_every == 0 and chief:
-                draw_pictures(
-                    self.config, self.average, self.folder / "pictures", self.step, self.fabric.device
-                )
+                draw_pictures(self.config, self.average, self.folder / "pictures", self.step, fabric.device)
             if self.step % run.save_every == 0 or last:
                 self.save(f"step-{self.step:07d}")
         if journal:
             journal.close()
-        tail = recent[-max(1, run.steps // 10) :]
+        tail = recent[-max(1, self.length.steps // 10) :]
         return {"loss": sum(tail) / max(1, len(tail)), "skipped": self.skipped, "best": self.best}
 
     def advance(self, batches: Iterator[Windows]) -> dict[str, float]:
         """One optimiser step; what happened, as plain numbers."""
         config, fabric = self.config, self.fabric
         began, waited = time.monotonic(), 0.0
-        rate = rate_at(self.step, config.run.steps, config.optimiser)
+        rate = rate_at(self.step, self.length.steps, config.optimiser)
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.model.train()

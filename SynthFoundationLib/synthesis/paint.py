@@ -54,7 +54,8 @@ class Canvas:
 
     def seen(self, box: Box) -> tuple[Tensor, ...]:
         """World coordinates (z, y, x) of the voxels of a box."""
-        return self.world[(slice(None), *box)].unbind()
+        everywhere = (slice(None), *box)
+        return self.world[everywhere].unbind()
 
     def put(self, box: Box, where: Tensor, labels: Tensor | int, inside: bool) -> None:
         """Paint `labels` into the box where the mask holds; with `inside`, never over background."""

@@ -286,7 +286,7 @@ def test_a_side_the_network_cannot_halve_is_refused():
 
 
 def test_the_rate_warms_up_stays_and_falls_to_zero():
-    from SynthFoundationLib.pretraining.trainer import rate_at
+    from SynthFoundationLib.pretraining.schedule import rate_at
 
     config = OptimiserConfig(rate=1.0, warmup=10, decay=0.5)
     rates = [rate_at(step, 100, config) for step in range(100)]
