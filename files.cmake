@@ -203,7 +203,7 @@ set(SynthFoundationLib_SCRIPTS
   )
 
 set(SynthFoundationLib_RESOURCES
-  SynthFoundationLib/features/synthfoundation-small-1.safetensors
+  SynthFoundationLib/features/synthfoundation-base-1.safetensors
   SynthFoundationLib/features/weights.json
   SynthFoundationLib/report/style.css
   SynthFoundationLib/worker/README.md

@@ -74,11 +74,7 @@ class Descriptor:
 
         To be asked where `recognises` says so: MIND-SSC alone keeps to itself.
         """
-        features = _learned(image, self._bundled)
-        for axis in (1, 2, 3):
-            features = features.repeat_interleave(LEARNED_COARSENING, axis)
-        depth, height, width = image.grid.shape
-        return features[:, :depth, :height, :width]
+        return Described(_learned(image, self._bundled), None, image.grid).at(1, learned=1.0)
 
     @cached_property
     def _bundled(self) -> Weights:

@@ -31,9 +31,9 @@ class Thresholds:
         faint_similarity: scans may lie beside each other below it: with MIND-SSC wrong matches reach about
             0.15, and right ones between CT and MR start at about 0.2.
         recognised: how alike the pose, before any deformation, makes the scans in the eyes of the bundled
-            network. Deformed far enough, a wrong pose resembles as much as a right one. Before, 74 of 79
-            right poses in pairs of head-neck CTs and hippocampus MRs reach it, as do 8 of 161 wrong ones;
-            right ones between CT and MR of a vertebra do not (0.5 to 0.6).
+            network. Deformed far enough, a wrong pose resembles as much as a right one. Before, 63 of 64
+            right poses in pairs of head-neck CTs and hippocampus MRs reach it, and none of 128 wrong ones
+            (docs/weights.md).
         similarity_loss: scans that were aligned from the start may lose so much by interpolation.
         overlap, little_overlap: share of the fixed body that the moving scan must cover to be judged as a
             whole, and to be judged at all.

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.geometry import Affine, Grid
 from SynthFoundationLib.images import as_image, read_labels
 from SynthFoundationLib.registration.comparison import Descriptor
 from SynthFoundationLib.registration.scan import Scan, prepare
@@ -67,13 +67,35 @@ def drawn_header(kind: str, seed: int) -> Header:
     return Header(rotation, rng.uniform(-SHIFT_MM, SHIFT_MM, 3))
 
 
+@cache
+def labelled(images: Path, labels: Path, name: str) -> Labelled:
+    """A scan and where its labels lie."""
+    found = read_labels(labels / name)
+    voxels = {value: np.argwhere(found.data.numpy() == value) for value in found.values}
+    centres = {value: found.grid.to_physical(at.mean(0)[::-1]) for value, at in voxels.items()}
+    return Labelled(prepare(as_image(images / name), torch.device("cpu")), centres)
+
+
+def drawn_pairs(images: Path, labels: Path, seed: int) -> list[tuple[str, str]]:
+    """All ordered pairs of labelled scans, shuffled."""
+    names = sorted(path.name for path in images.iterdir() if (labels / path.name).exists())
+    pairs = [(one, other) for one in names for other in names if one != other]
+    random.Random(seed).shuffle(pairs)
+    return pairs
+
+
 def start_error(fixed: Labelled, moving: Labelled, header: Header) -> float:
     """Mean distance in mm between the centres of common labels at the start that is found."""
     common = fixed.centres.keys() & moving.centres.keys()
     there = np.array([fixed.centres[label] for label in common])
     wanted = header(np.array([moving.centres[label] for label in common]))
-    start = find_start(fixed.scan, header.on(moving.scan), Descriptor("mind", None).coarse, Settings().start)
+    start = found_start(fixed, header.on(moving.scan))
     return float(np.linalg.norm(start.apply(there) - wanted, axis=1).mean())
+
+
+def found_start(fixed: Labelled, moving: Scan) -> Affine:
+    """Where a registration of the two would start."""
+    return find_start(fixed.scan, moving, Descriptor("mind", None).coarse, Settings().start)
 
 
 def main() -> None:
@@ -86,19 +108,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
 
-    @cache
-    def labelled(name: str) -> Labelled:
-        labels = read_labels(given.labels / name)
-        voxels = {value: np.argwhere(labels.data.numpy() == value) for value in labels.values}
-        centres = {value: labels.grid.to_physical(at.mean(0)[::-1]) for value, at in voxels.items()}
-        return Labelled(prepare(as_image(given.images / name), torch.device("cpu")), centres)
-
-    names = sorted(path.name for path in given.images.iterdir() if (given.labels / path.name).exists())
-    pairs = [(one, other) for one in names for other in names if one != other]
-    random.Random(given.seed).shuffle(pairs)
+    pairs = drawn_pairs(given.images, given.labels, given.seed)
     right, tried, began = 0, 0, time.perf_counter()
     for number, (one, other) in enumerate(pairs[: given.pairs]):
-        fixed, moving = labelled(one), labelled(other)
+        fixed, moving = (labelled(given.images, given.labels, name) for name in (one, other))
         if not fixed.centres.keys() & moving.centres.keys():
             continue
         error = start_error(fixed, moving, drawn_header(given.headers, given.seed + number))

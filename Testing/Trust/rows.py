@@ -413,7 +413,7 @@ SECTIONS: dict[str, list[Row]] = {
         _pair(
             "an unknown name",
             "--weights nosuch",
-            "There are no weights 'nosuch'. Registered: synthfoundation-small-1. Name one of these, or give a .safetensors or .pth file.",
+            "There are no weights 'nosuch'. Registered: synthfoundation-base-1. Name one of these, or give a .safetensors or .pth file.",
             3,
         ),
         _pair(
@@ -462,7 +462,7 @@ SECTIONS: dict[str, list[Row]] = {
         _pair(
             "a folder",
             "--weights nodicom",
-            "There are no weights 'nodicom'. Registered: synthfoundation-small-1. Name one of these, or give a .safetensors or .pth file.",
+            "There are no weights 'nodicom'. Registered: synthfoundation-base-1. Name one of these, or give a .safetensors or .pth file.",
             3,
         ),
         _pair(
@@ -650,7 +650,7 @@ SECTIONS: dict[str, list[Row]] = {
             "an unknown setting",
             "pretrain -c unknown.toml -o out",
             "the configuration unknown.toml is malformed: unknown key 'sides' in [data]; available: side, margin, pairs, "
-            "accumulate, workers, templates",
+            "accumulate, workers, render, bend, templates",
         ),
         _refused(
             "a value of another kind",

@@ -70,7 +70,8 @@ def test_the_network_recognises_the_anatomy_only_where_it_is(pair, brief):
     options = {"settings": brief, "transform": "rigid", "initial_transform": Affine(turned)}
     upside_down = register(fixed, moving, **options).report["recognised"]
     upright = register(fixed, moving, settings=brief, transform="rigid").report["recognised"]
-    assert upside_down < 0.8 < 0.9 < upright < 1
+    # The head is nearly round: real anatomy is told apart more clearly (Testing/Benchmarks/recognition.py).
+    assert upside_down < 0.92 < 0.95 < upright < 1
     assert register(fixed, moving, features="mind", **options).report["recognised"] is None
 
 
