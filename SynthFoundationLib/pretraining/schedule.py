@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ class Length:
     ) -> None:
         """Start the clock; `steps` is the most that are done, `minutes` 0 asks for all of them."""
         self.steps = self.most = steps
-        self.clock, self.end = clock, clock() + 60 * minutes
+        self.clock, self.end = clock, clock() + 60 * minutes if minutes else math.inf
         self.first: int | None = None
         self.settled: tuple[int, float] | None = None
 
@@ -43,4 +44,4 @@ class Length:
             self.settled = step, now
             return self.most
         pace = (now - self.settled[1]) / (step - self.settled[0])
-        return min(self.most, step + int((self.end - now) / max(pace, 1e-6)))
+        return int(min(self.most, step + (self.end - now) / max(pace, 1e-6)))

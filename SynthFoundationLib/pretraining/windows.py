@@ -78,10 +78,8 @@ def look(view1: Tensor, view2: Tensor, labels: Tensor, windows: list[Parameters]
         firsts.append(view1[k, 0][box])
         classes1.append(labels[k][box])
         matrix = torch.tensor(window["matrix"], dtype=torch.float64)
-        start = torch.tensor(window["center"], dtype=torch.float64) - matrix @ torch.full_like(
-            matrix[0], (side - 1) / 2
-        )
-        bend = bend_coefficients(window["bend"], labels.device)
+        start = torch.tensor(window["center"], dtype=torch.float64) - matrix.sum(1) * ((side - 1) / 2)
+        bend = _bend(window["bend"], labels.device)
         place = _places(torch.cat((matrix, start[:, None]), 1), bend, side)
         seconds.append(_resample(view2[k, 0], place, "bilinear"))
         classes2.append(_resample(labels[k].float(), place, "nearest").to(labels.dtype))
@@ -95,7 +93,7 @@ def look(view1: Tensor, view2: Tensor, labels: Tensor, windows: list[Parameters]
     )
 
 
-def bend_coefficients(bend: Parameters, device: torch.device) -> Tensor:
+def _bend(bend: Parameters, device: torch.device) -> Tensor:
     """Spline coefficients of a displacement in voxels, (3, 12, 12, 12)."""
     return bend["size"] * smooth_noise(bend["seed"], bend["cells"], BEND, device, 3)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from starts import RIGHT_MM, drawn_pairs, found_start, labelled
+from starts import RIGHT_MM, drawn_header, drawn_pairs, found_start, labelled
 
 from SynthFoundationLib.geometry import Affine
 from SynthFoundationLib.registration.comparison import Descriptor
@@ -61,10 +61,10 @@ def main() -> None:
     wrong: list[float] = []
     for one, other in drawn_pairs(given.images, given.labels, given.seed)[: given.pairs]:
         fixed, moving = (labelled(given.images, given.labels, name) for name in (one, other))
-        common = list(fixed.centres.keys() & moving.centres.keys())
-        start = found_start(fixed, moving.scan)
-        off = [np.linalg.norm(start.apply(fixed.centres[n][None])[0] - moving.centres[n]) for n in common]
-        if not off or np.mean(off) > given.right_mm:
+        if not fixed.centres.keys() & moving.centres.keys():
+            continue
+        start, error = found_start(fixed, moving, drawn_header("right", given.seed))
+        if error > given.right_mm:
             continue
         right.append(recognised(fixed.scan, moving.scan, start, descriptor))
         centre = fixed.scan.cropped(0.0).center

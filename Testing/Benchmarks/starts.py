@@ -84,18 +84,14 @@ def drawn_pairs(images: Path, labels: Path, seed: int) -> list[tuple[str, str]]:
     return pairs
 
 
-def start_error(fixed: Labelled, moving: Labelled, header: Header) -> float:
-    """Mean distance in mm between the centres of common labels at the start that is found."""
+def found_start(fixed: Labelled, moving: Labelled, header: Header) -> tuple[Affine, float]:
+    """Where a registration of the two would start, and how far off: mm between centres of common labels."""
     common = fixed.centres.keys() & moving.centres.keys()
     there = np.array([fixed.centres[label] for label in common])
     wanted = header(np.array([moving.centres[label] for label in common]))
-    start = found_start(fixed, header.on(moving.scan))
-    return float(np.linalg.norm(start.apply(there) - wanted, axis=1).mean())
-
-
-def found_start(fixed: Labelled, moving: Scan) -> Affine:
-    """Where a registration of the two would start."""
-    return find_start(fixed.scan, moving, Descriptor("mind", None).coarse, Settings().start)
+    described = Descriptor("mind", None).coarse
+    start = find_start(fixed.scan, header.on(moving.scan), described, Settings().start)
+    return start, float(np.linalg.norm(start.apply(there) - wanted, axis=1).mean())
 
 
 def main() -> None:
@@ -114,7 +110,7 @@ def main() -> None:
         fixed, moving = (labelled(given.images, given.labels, name) for name in (one, other))
         if not fixed.centres.keys() & moving.centres.keys():
             continue
-        error = start_error(fixed, moving, drawn_header(given.headers, given.seed + number))
+        _, error = found_start(fixed, moving, drawn_header(given.headers, given.seed + number))
         tried += 1
         right += error < RIGHT_MM
         if error >= RIGHT_MM:

@@ -35,6 +35,10 @@ def test_it_never_does_more_steps_than_asked_for():
     assert done(0.1, 10, 300, start=290)[0] == 300
 
 
+def test_without_a_length_in_minutes_all_steps_are_done():
+    assert done(30.0, 0, 300)[0] == 300
+
+
 def test_a_pace_too_slow_to_be_measured_still_ends():
     step, seconds = done(30.0, 10, 10**6)
     assert step < SETTLING
