@@ -222,6 +222,7 @@ set(SegmentEditorFewShot_RESOURCES
 set(SynthFoundation_SCRIPTS
   SynthFoundation.py
   SynthFoundationModuleLib/__init__.py
+  SynthFoundationModuleLib/checkerboard.py
   SynthFoundationModuleLib/dependencies.py
   SynthFoundationModuleLib/display.py
   SynthFoundationModuleLib/errors.py

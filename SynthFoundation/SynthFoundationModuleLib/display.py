@@ -1,4 +1,4 @@
-"""What the slice views show: blends, a checkerboard, a slice to look at."""
+"""What the slice views show: blends, doubts, a slice to look at."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ import slicer
 from slicer.i18n import tr as _
 
 from .geometry import matrix_of, vtk_matrix
-from .registration import resampled
-
-CELLS = 8  # cubes of the checkerboard along the longest edge
 
 
 def show_blend(fixed: Any, moving: Any, percent: float) -> None:
@@ -33,61 +30,6 @@ def is_shown(volume: Any) -> bool:
 
 def _composites() -> list[Any]:
     return list(slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"))
-
-
-class Checkerboard:
-    """A volume of cubes taken in turn from the fixed and the moved volume; it is never saved."""
-
-    def __init__(self) -> None:
-        self._node: Any = None
-
-    @property
-    def shown(self) -> bool:
-        """Whether there is one."""
-        return self._node is not None and self._node.GetScene() is not None
-
-    def show(self, fixed: Any, moving: Any) -> None:
-        """Make it or bring it up to date, and show it in place of the blend."""
-        board = mixed(fixed, moving)
-        if not self.shown:
-            self._node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", _("Checkerboard"))
-            self._node.SetSaveWithScene(False)
-            self._node.HideFromEditorsOn()
-        self._node.SetIJKToRASMatrix(vtk_matrix(matrix_of(fixed)))
-        slicer.util.updateVolumeFromArray(self._node, board)
-        self._node.SetAndObserveTransformNodeID(fixed.GetTransformNodeID())
-        self._node.CreateDefaultDisplayNodes()
-        display = self._node.GetDisplayNode()
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(0, 255)
-        slicer.util.setSliceViewerLayers(background=self._node, foreground=None)
-
-    def hide(self) -> None:
-        """Take it out of the scene."""
-        if self.shown:
-            slicer.mrmlScene.RemoveNode(self._node)
-        self._node = None
-
-
-def mixed(fixed: Any, moving: Any) -> np.ndarray:
-    """Cubes (k, j, i) uint8, in turn from both volumes as they are displayed."""
-    first = _bright(fixed, slicer.util.arrayFromVolume(fixed))
-    second = _bright(moving, resampled(moving, fixed))
-    spacing = fixed.GetSpacing()[::-1]
-    edge = max(n * s for n, s in zip(first.shape, spacing, strict=True)) / CELLS
-    cubes = [(np.arange(n) * s // edge).astype(int) for n, s in zip(first.shape, spacing, strict=True)]
-    odd = (cubes[0][:, None, None] + cubes[1][:, None] + cubes[2]) % 2 == 1
-    return np.where(odd, second, first)
-
-
-def _bright(volume: Any, values: np.ndarray) -> np.ndarray:
-    """Values as brightness 0…255, with the window and level of the volume's display."""
-    display = volume.GetDisplayNode()
-    low, high = (display.GetWindowLevelMin(), display.GetWindowLevelMax()) if display else (0.0, 0.0)
-    if not high > low:
-        low, high = np.percentile(values[::4, ::4, ::4], (1, 99))
-    scale = np.float32(255 / max(high - low, 1e-6))
-    return np.clip((values.astype(np.float32) - np.float32(low)) * scale, 0, 255).astype(np.uint8)
 
 
 def jump_to(volume: Any, axis: int, index: int) -> None:

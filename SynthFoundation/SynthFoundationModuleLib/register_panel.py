@@ -9,6 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from . import dependencies, display
+from .checkerboard import Checkerboard
 from .errors import UserError
 from .guides import Guides, guidance_mark
 from .landmarks import Placer, make_list
@@ -31,7 +32,7 @@ class RegisterPanel(Panel):
         super().__init__("SynthFoundationRegister", layout)
         self._worker = worker
         self._session = RegistrationSession(worker)
-        self._board = display.Checkerboard()
+        self._board = Checkerboard()
         self._placer = Placer(self.refresh)
         self._update_later = after(DEBOUNCE_MS, self._update)
         self._board_later = after(DEBOUNCE_MS, self._show_comparison)
@@ -268,8 +269,10 @@ class RegisterPanel(Panel):
         self._compared = (chosen.blend, chosen.checkerboard)
         if chosen.checkerboard:
             self._board.show(chosen.fixed, chosen.moving)
-        elif self._board.shown:
-            self._board.hide()
+            return
+        in_place_of_blend = self._board.shown
+        self._board.hide()
+        if in_place_of_blend:
             display.show_blend(chosen.fixed, chosen.moving, chosen.blend)
         else:
             display.set_blend(chosen.blend)
@@ -369,7 +372,7 @@ class RegisterPanel(Panel):
         self._placer.stop()
         self._session.close()
         self._session = RegistrationSession(self._worker)
-        self._board = display.Checkerboard()
+        self._board = Checkerboard()
         self.result = self._compared = self._guided = None
         self._outputs_next = False
         self._hide_progress()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -214,6 +215,11 @@ def known_result(forward: Any, inverse: Any) -> Registered | None:
 
 def resampled(moving: Any, fixed: Any) -> np.ndarray:
     """The moving volume, as it is displayed, on the voxels (k, j, i) of the fixed one."""
+    return np.concatenate([*resampled_slabs(moving, fixed, fixed.GetImageData().GetDimensions()[2])])
+
+
+def resampled_slabs(moving: Any, fixed: Any, thickness: int) -> Iterator[np.ndarray]:
+    """`resampled`, as the volumes and transforms are when it begins, so many slices k at a time."""
     to_voxels = vtk.vtkTransform()
     to_voxels.SetMatrix(vtk_matrix(np.linalg.inv(matrix_of(moving))))
     from_voxels = vtk.vtkTransform()
@@ -228,13 +234,13 @@ def resampled(moving: Any, fixed: Any) -> np.ndarray:
     reslice.SetResliceTransform(chain([from_voxels, *parents, to_voxels]))
     reslice.SetOutputOrigin(0, 0, 0)
     reslice.SetOutputSpacing(1, 1, 1)
-    reslice.SetOutputExtent(
-        0, *[n for size in fixed.GetImageData().GetDimensions() for n in (size - 1, 0)][:5]
-    )
     reslice.SetInterpolationModeToLinear()
     reslice.SetBackgroundLevel(image.GetScalarRange()[0])
-    reslice.Update()
-    return np.array(voxels(reslice.GetOutput()))
+    width, height, depth = fixed.GetImageData().GetDimensions()
+    for first in range(0, depth, thickness):
+        reslice.SetOutputExtent(0, width - 1, 0, height - 1, first, min(first + thickness, depth) - 1)
+        reslice.UpdateWholeExtent()
+        yield np.array(voxels(reslice.GetOutput()))
 
 
 def moved_volume(fixed: Any, moving: Any) -> Any:

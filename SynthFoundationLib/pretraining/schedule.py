@@ -23,9 +23,7 @@ def rate_at(step: int, steps: int, config: OptimiserConfig) -> float:
 class Length:
     """Number of steps of a training; with a length in minutes, as many as the pace lets this process do."""
 
-    def __init__(
-        self, steps: int, minutes: float = 0.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, steps: int, minutes: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
         """Start the clock; `steps` is the most that are done, `minutes` 0 asks for all of them."""
         self.steps = self.most = steps
         self.clock, self.end = clock, clock() + 60 * minutes if minutes else math.inf
