@@ -19,9 +19,9 @@ from .errors import UserError
 from .scans import Role, fingerprint, scan_of
 
 POLL_MS = 30
-# How long a thread of the worker with nothing to do keeps a core before it sleeps: as long as libraries like
-# stands in the way of Slicer's own threads, not at all doubles the time of a correction.
-_WAITING = {"GOMP_SPINCOUNT": "3000", "KMP_BLOCKTIME": "1"}  # turns of a loop; milliseconds
+# How long a thread of the worker with nothing to do keeps a core before it sleeps, about a millisecond: as long
+# as libraries like stands in the way of Slicer's own threads, not at all doubles the time of a correction.
+_WAITING = {"GOMP_SPINCOUNT": "30000", "KMP_BLOCKTIME": "1"}  # turns of a loop; milliseconds
 PATIENCE = 0.6  # seconds that a cancelled request may take to stop before the process is killed
 
 Progress = Callable[[str, float, "str | None"], None]

@@ -133,7 +133,7 @@ def _array(data: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def _whole(array: np.ndarray, what: str) -> np.ndarray:
-    """The array as int32.
+    """The array as int32, the same one where it is that already.
 
     Raises:
         InputError: values that are not whole numbers from 0 to 65,535.
@@ -147,4 +147,4 @@ def _whole(array: np.ndarray, what: str) -> np.ndarray:
         raise InputError(
             f"{what} holds values from {low:g} to {high:g}; labels must lie between 0 and {MAX_LABEL:,}"
         )
-    return np.ascontiguousarray(array.astype(np.int32))
+    return np.require(array, np.int32, ("C", "W"))
