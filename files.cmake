@@ -145,6 +145,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/evaluation.py
   SynthFoundationLib/segmentation/evidence.py
   SynthFoundationLib/segmentation/filters.py
+  SynthFoundationLib/segmentation/glance.py
   SynthFoundationLib/segmentation/head.py
   SynthFoundationLib/segmentation/matching.py
   SynthFoundationLib/segmentation/metrics.py

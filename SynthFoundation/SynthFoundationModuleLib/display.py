@@ -36,18 +36,36 @@ def jump_to(volume: Any, axis: int, index: int) -> None:
     """Bring a slice of a volume into the views that look along it (array axis 0, 1 or 2 of (k, j, i))."""
     matrix = matrix_of(volume)
     voxel = (np.array(volume.GetImageData().GetDimensions()) - 1) / 2
-    voxel[2 - axis] = index
-    point = np.array([*(matrix[:3, :3] @ voxel + matrix[:3, 3])])
-    along = matrix[:3, 2 - axis] / np.linalg.norm(matrix[:3, 2 - axis])
-    parent = volume.GetParentTransformNode()
-    if parent is not None:
+    ends = []
+    for further in (0, 1):
+        voxel[2 - axis] = index + further
         world = [0.0, 0.0, 0.0]
-        volume.TransformPointToWorld(point, world)
-        point = np.array(world)
+        volume.TransformPointToWorld(matrix[:3, :3] @ voxel + matrix[:3, 3], world)
+        ends.append(np.array(world))
+    point, along = ends[0], (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
     nodes = list(slicer.util.getNodesByClass("vtkMRMLSliceNode"))
     facing = [node for node in nodes if abs(_normal(node) @ along) > 0.7]
     for node in facing or nodes:
         node.JumpSliceByOffsetting(*point)
+
+
+def visible_slices(volume: Any) -> list[tuple[int, int]]:
+    """The slices (array axis of (k, j, i), index) of a volume that the slice views along its axes show."""
+    to_voxels = np.linalg.inv(matrix_of(volume))
+    depth = volume.GetImageData().GetDimensions()[::-1]
+    found = set()
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        centre = np.array([node.GetSliceToRAS().GetElement(row, 3) for row in range(3)])
+        ends = []
+        for point in (centre, centre + _normal(node)):
+            local = [0.0, 0.0, 0.0]
+            volume.TransformPointFromWorld(point, local)
+            ends.append((to_voxels @ (*local, 1.0))[2::-1])
+        step = np.abs(ends[1] - ends[0])
+        axis, index = int(step.argmax()), round(float(ends[0][step.argmax()]))
+        if step.sum() < 1.05 * step[axis] and 0 <= index < depth[axis]:
+            found.add((axis, index))
+    return sorted(found)
 
 
 def _normal(slice_node: Any) -> np.ndarray:

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from .display import visible_slices
 from .errors import UserError
 from .parameters import MachineSettings
 from .process import OnError, Progress, Worker, WorkerError
 from .seeds import Seeds
 from .segments import Box, new_segmentation, numbered, prepare, read, set_status, stamp, write
+
+SLOW = 0.5  # seconds of an answer from which on the slices in view are asked for first
 
 _names = itertools.count(1)
 OnDone = Callable[[], None]
@@ -37,6 +40,8 @@ class FewShot:
         self.edits = 0
         self.writing = False  # whether it is itself that changes the segments
         self._known: tuple = ()  # the segments' stamp when all of them was known
+        self._glances: list[tuple[Box, np.ndarray]] = []  # parts shown already, and what was there
+        self._seconds = 0.0  # of the last answer
         if self._seeds.restore():
             self._answer = read(segmentation, volume, numbered(segmentation))
             self._known = stamp(segmentation)
@@ -83,16 +88,27 @@ class FewShot:
         if not drawn.any():
             raise UserError(_("Paint a structure on two or three slices first."))
         fresh = self._ensure_open()
-        before = self._seeds.snapshot()
+        before, saved = self._seeds.snapshot(), [False]
+        self._glances.clear()
         anew = self._seeds.take(drawn, self._answer, self.next_slice, numbers)
         set_status(self.segmentation, numbers, done=False)
+
+        def save() -> None:
+            if not saved[0]:
+                saved[0] = True
+                before_writing()
+
+        def seen(part: dict[str, Any]) -> None:
+            if self.alive:
+                save()
+                self._glance(part, drawn)
 
         def done(answer: dict[str, Any]) -> None:
             self._request = None
             if self.alive:
                 self._seeds.push(before)
                 self._seeds.learn(answer["complete_slices"])
-                before_writing()
+                save()
                 self._show(answer, drawn)
                 on_done()
 
@@ -100,6 +116,7 @@ class FewShot:
             self._request = None
             if not self.alive:
                 return
+            self._forget_glances(drawn)
             self._seeds.reset(before)
             if error.missing and not fresh:  # the worker forgot the session to save memory
                 self._open = None
@@ -108,7 +125,10 @@ class FewShot:
                 on_error(error)
 
         params = {"session": self._session, "full": fresh or anew, **self._seeds.request()}
-        self._request = self._worker.ask("segment_update", params, done, failed, on_progress)
+        if not params["full"] and self._seconds > SLOW:
+            in_view = visible_slices(self.volume)
+            params["look_at"] = {str(axis): [i for a, i in in_view if a == axis] for axis in range(3)}
+        self._request = self._worker.ask("segment_update", params, done, failed, on_progress, seen)
 
     def undo(self, on_done: OnDone, on_error: OnError) -> None:
         """Go back to the answer before the last one, and to what was drawn then."""
@@ -206,31 +226,57 @@ class FewShot:
 
     def _show(self, answer: dict[str, Any], drawn: np.ndarray | None) -> None:
         """Write an answer into the segments, but not over what was drawn since it was asked for."""
-        numbers = numbered(self.segmentation)
-        box: Box = tuple(slice(a, b) for a, b in answer["box"])  # type: ignore[assignment]
-        labels = np.asarray(answer["labels"])
+        box = _box(answer)
         shape = self.volume.GetImageData().GetDimensions()[::-1]
         if self._answer is None or self._answer.shape != shape:
             self._answer = np.zeros(shape, np.uint8)
         if self._confidence is None or self._confidence.shape != shape:
             self._confidence = np.zeros(shape, np.uint8)
-        self._answer[box], self._confidence[box] = labels, answer["confidence"]
-        shown, late = labels, self.changed() and drawn is not None
+        self._answer[box], self._confidence[box] = answer["labels"], answer["confidence"]
+        for part in (box, *(glanced for glanced, _before in self._glances)):
+            self._paste(self._answer[part], part, drawn)
+        self._glances.clear()
+        found = answer["next_slice"]
+        self.next_slice = (found["axis"], found["index"]) if found else None
+        self.edits, self._seconds = answer["edits"], answer["seconds"]
+
+    def _glance(self, part: dict[str, Any], drawn: np.ndarray) -> None:
+        """Show a part of the answer before the rest comes; `drawn` then holds it, as it is not the user's."""
+        box, labels = _box(part), np.asarray(part["labels"], np.uint8)
+        before = drawn[box].copy()
+        theirs = self._paste(labels, box, drawn)
+        drawn[box] = np.where(theirs, before, labels)
+        self._glances.append((box, before))
+
+    def _forget_glances(self, drawn: np.ndarray) -> None:
+        """Put back what was there before the parts that were shown; the rest does not come."""
+        while self._glances:
+            box, before = self._glances.pop()
+            self._paste(before, box, drawn)
+            drawn[box] = before
+
+    def _paste(self, labels: np.ndarray, box: Box, drawn: np.ndarray | None) -> np.ndarray | bool:
+        """Write labels into a box of the segments, but not over what differs from what was `drawn`: where."""
+        numbers, theirs = numbered(self.segmentation), False
+        late = self.changed() and drawn is not None
         if late:
             now = read(self.segmentation, self.volume, numbers)[box]
-            shown = np.where(now != drawn[box], now, labels)
+            theirs = now != drawn[box]
+            labels = np.where(theirs, now, labels)
         self.writing = True
         try:
-            write(self.segmentation, self.volume, numbers, shown, box)
+            write(self.segmentation, self.volume, numbers, labels, box)
         finally:
             self.writing = False
         self._known = () if late else stamp(self.segmentation)
-        found = answer["next_slice"]
-        self.next_slice = (found["axis"], found["index"]) if found else None
-        self.edits = answer["edits"]
+        return theirs
 
     def _whole_box(self) -> list[list[int]]:
         return [[0, n] for n in self.volume.GetImageData().GetDimensions()[::-1]]
+
+
+def _box(answer: dict[str, Any]) -> Box:
+    return tuple(slice(a, b) for a, b in answer["box"])  # type: ignore[return-value]
 
 
 _sessions: dict[tuple[str, str], FewShot] = {}

@@ -19,13 +19,14 @@ from .errors import UserError
 from .scans import Role, fingerprint, scan_of
 
 POLL_MS = 30
-# How long a thread of the worker with nothing to do keeps a core before it sleeps, about a millisecond: as long
-# as libraries like stands in the way of Slicer's own threads, not at all doubles the time of a correction.
+# How long an idle thread of the worker keeps a core before it sleeps, about a millisecond: as long as
+# libraries like is in the way of Slicer's own threads, not at all doubles the time of a correction.
 _WAITING = {"GOMP_SPINCOUNT": "30000", "KMP_BLOCKTIME": "1"}  # turns of a loop; milliseconds
 PATIENCE = 0.6  # seconds that a cancelled request may take to stop before the process is killed
 
 Progress = Callable[[str, float, "str | None"], None]
 OnResult = Callable[[dict[str, Any]], None]
+OnPart = Callable[[dict[str, Any]], None]
 OnError = Callable[["WorkerError"], None]
 
 
@@ -83,8 +84,11 @@ class Worker:
         on_result: OnResult,
         on_error: OnError,
         on_progress: Progress | None = None,
+        on_part: OnPart | None = None,
     ) -> int:
         """Send a request; its end is told once, from the event loop. Arrays travel as NumPy arrays.
+
+        `on_part` gets the parts of the result that are known before all of it is.
 
         Raises:
             UserError: the process cannot be started, or the disk is full.
@@ -95,6 +99,9 @@ class Worker:
                 on_result(event["result"])
             elif event["event"] == "error":
                 on_error(WorkerError(event))
+            elif event["parts"]:
+                for part in event["parts"] if on_part is not None else ():
+                    on_part(part)
             elif on_progress is not None:
                 on_progress(event["stage"], event["fraction"], event.get("picture"))
 

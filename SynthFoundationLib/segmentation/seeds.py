@@ -77,12 +77,21 @@ def _complete(classes: np.ndarray, wanted: CompleteSlices, background: bool) -> 
         if wanted != "auto":
             raise InputError(f"complete slices are {wanted!r}; give 'auto', 'none' or pairs (axis, index)")
         return () if background else detect_complete(classes > 0)
+    return check_slices(wanted, classes.shape, "complete slice")
+
+
+def check_slices(wanted: Iterable[Slice], shape: tuple[int, ...], what: str = "slice") -> tuple[Slice, ...]:
+    """Slices of a volume of that shape (D, H, W), sorted.
+
+    Raises:
+        InputError: one lies outside.
+    """
     pairs = sorted({(int(axis), int(index)) for axis, index in wanted})
     for axis, index in pairs:
-        if axis not in (0, 1, 2) or not 0 <= index < classes.shape[axis]:
+        if axis not in (0, 1, 2) or not 0 <= index < shape[axis]:
             raise InputError(
-                f"complete slice {index} of axis {axis} does not exist; the volume has "
-                f"(D, H, W) = {classes.shape} voxels"
+                f"{what} {index} of axis {axis} does not exist; the volume has "
+                f"(D, H, W) = {tuple(shape)} voxels"
             )
     return tuple(pairs)
 

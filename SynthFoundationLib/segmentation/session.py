@@ -16,9 +16,10 @@ from ..images import Image, ImageLike, LabelMap, LabelsLike, as_image, as_labels
 from .channels import Features, more_channels
 from .drawn import Drawn
 from .evidence import collect, fused, noise, prepare, training_set
+from .glance import Show, glance
 from .head import BATCH, Head
 from .result import Result, changed_box, make_result
-from .seeds import CompleteSlices, Slice, read_seeds
+from .seeds import CompleteSlices, Slice, check_slices, read_seeds
 from .storage import load_session, save_session
 from .workspace import Workspace
 
@@ -88,6 +89,8 @@ class FewShotSession:
         seeds: LabelsLike,
         complete_slices: CompleteSlices = "auto",
         background: int | None = None,
+        glances: Sequence[Slice] = (),
+        show: Show | None = None,
     ) -> Result:
         """Segment the volume from all that is labelled now.
 
@@ -96,10 +99,13 @@ class FewShotSession:
             complete_slices: pairs (array axis of (D, H, W), index) of slices whose empty voxels are
                 background; "none"; or "auto": found where no background is labelled, and reported.
             background: the label in the seeds that stands for background; it becomes 0 in the result.
+            glances: slices as (array axis, index) that are answered first, for somebody who looks at them.
+            show: called with each of these and its labels, before the rest is computed.
 
         Raises:
             InputError: nothing is labelled, or the arguments do not fit the image.
         """
+        glances = check_slices(glances, self.grid.shape)
         labels = self._on_image(seeds)
         read = read_seeds(labels.data.numpy(), complete_slices, background)
         workspace = self._prepared(len(read.values))
@@ -107,6 +113,10 @@ class FewShotSession:
         rows, classes = training_set(workspace, evidence)
         head, steps = self._start(rows, read.values)
         head.fit(rows, classes, steps, noise(workspace, evidence, head))
+        if show is not None and glances:
+            seen = glance(workspace, evidence, head, read, glances, self._last)
+            for one, plane in zip(glances, seen, strict=True):
+                show(one, plane)
         scores = fused(workspace, evidence, head)
         self._edits.append(Edit(Drawn.of(labels), read.complete, background, head.state()))
         return self._answer(make_result(scores, labels, read))

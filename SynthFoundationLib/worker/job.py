@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,6 +65,12 @@ class Job:
         self._written.append(path.name)
         self._tell(str(path))
 
+    def show_part(self, stage: str, fraction: float, box: Sequence[slice], array: np.ndarray) -> None:
+        """Tell a part of the result before the rest is known: an array in a box of the volume."""
+        self._stage, self._fraction = stage, fraction
+        part = {"box": [[one.start, one.stop] for one in box], "labels": self.send_array(array)}
+        self._tell(None, [part])
+
     def send_array(self, array: np.ndarray) -> dict[str, str]:
         """Write an array for the result; what stands for it there."""
         self.check()
@@ -82,9 +89,9 @@ class Job:
             self._exchange.discard(self._written)
         self._channel.send({"id": self.request.id, **event})
 
-    def _tell(self, picture: str | None) -> None:
+    def _tell(self, picture: str | None, parts: Sequence[dict[str, Any]] = ()) -> None:
         event = {"event": "progress", "stage": self._stage, "fraction": self._fraction, "picture": picture}
-        self._channel.send({"id": self.request.id, **event})
+        self._channel.send({"id": self.request.id, **event, "parts": parts})
 
 
 def plain_grid(grid: Grid) -> dict[str, Any]:

@@ -49,7 +49,7 @@ TABLE: dict[str, tuple[_ANSWER, tuple[str, ...]]] = {
     "segment_open": (segmenting.open_session, ("session", "volume", *_NETWORK)),
     "segment_update": (
         segmenting.update,
-        ("session", "seeds", "seeds_box", "complete_slices", "background", "full"),
+        ("session", "seeds", "seeds_box", "complete_slices", "background", "look_at", "full"),
     ),
     "segment_undo": (segmenting.undo, ("session", "full")),
     "segment_close": (segmenting.close, ("session",)),

@@ -115,6 +115,12 @@ class WorkerProcess:
 
     def _with_arrays(self, event: dict[str, Any]) -> dict[str, Any]:
         """The event with its arrays read from their files."""
+        if event.get("event") == "progress":
+            try:
+                return {**event, "parts": self._read_files(event.get("parts", []))}
+            except (InputError, MemoryError):  # the result will tell all that parts would have
+                self.exchange.discard(files_in(event))
+                return {**event, "parts": []}
         if event.get("event") != "result":
             return event
         try:

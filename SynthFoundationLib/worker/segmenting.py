@@ -68,9 +68,17 @@ def update(job: Job, desk: Desk) -> dict[str, Any]:
     seeds = _seeds(job, open_)
     background = job.params.whole("background", 1, _MOST_LABELS, None)
     complete = _complete_slices(job)
+    glances = _slices(job, "look_at") if job.params.get("look_at") else []
     full = job.params.flag("full", False)
+
+    def show(one: tuple[int, int], labels: torch.Tensor) -> None:
+        axis, index = one
+        box = [slice(0, n) for n in open_.labels.shape]
+        box[axis] = slice(index, index + 1)
+        job.show_part("glance", 0.0, box, np.expand_dims(_small(labels.numpy()), axis))
+
     with torch.no_grad():
-        result = open_.session.update((seeds, open_.session.grid), complete, background)
+        result = open_.session.update((seeds, open_.session.grid), complete, background, glances, show)
     return _answer(job, open_, result, full, start)
 
 
@@ -140,16 +148,18 @@ def _complete_slices(job: Job) -> Any:
     value = job.params.get("complete_slices")
     if value is None or value in ("auto", "none"):
         return value or "auto"
+    return _slices(job, "complete_slices", '"auto", "none" or ')
+
+
+def _slices(job: Job, name: str, others: str = "") -> list[tuple[int, int]]:
+    """Slices given as {axis: [indices]} → (axis, index)."""
+    value = job.params.get(name)
     if not isinstance(value, dict) or not value.keys() <= {"0", "1", "2"}:
-        raise job.params.wrong("complete_slices", 'must be "auto", "none" or {axis 0, 1 or 2: [indices]}')
-    pairs = [(int(axis), index) for axis, indices in value.items() for index in _listed(job, indices)]
-    return pairs
-
-
-def _listed(job: Job, indices: Any) -> list[int]:
-    if not isinstance(indices, list) or any(type(one) is not int for one in indices):
-        raise job.params.wrong("complete_slices", "must list whole numbers for each axis")
-    return indices
+        raise job.params.wrong(name, f"must be {others}{{axis 0, 1 or 2: [indices]}}")
+    for indices in value.values():
+        if not isinstance(indices, list) or any(type(one) is not int for one in indices):
+            raise job.params.wrong(name, "must list whole numbers for each axis")
+    return [(int(axis), index) for axis, indices in value.items() for index in indices]
 
 
 def _answer(job: Job, open_: Segmenting, result: Result | None, full: bool, start: float) -> dict[str, Any]:

@@ -174,6 +174,9 @@ def segment(user: User, path: Path, labels_path: Path) -> None:
     user.wait(lambda: not controls.busy, "first update")
     print("   ", dice(), controls.ui.segmentMessageLabel.text)
     controls.ui.liveBox.checked = True
+    glances: list[float] = []
+    glance = controls.session._glance
+    controls.session._glance = lambda *told: (glance(*told), glances.append(time.monotonic()))
     for step in range(3):
         if controls.session.next_slice is None:
             print("    sure everywhere")
@@ -182,9 +185,12 @@ def segment(user: User, path: Path, labels_path: Path) -> None:
         mask = found().astype(np.uint8)
         np.moveaxis(mask, along, 0)[index] = np.moveaxis(truth, along, 0)[index]
         edits = controls.session.edits
+        glances.clear()
         user.begin()
         paint(mask)
         user.wait(lambda edits=edits: controls.session.edits > edits, f"stroke {step + 1}, live")
+        if glances:
+            print(f"    in the slices in view after {glances[-1] - user.start:.2f} s")
         print("   ", f"slice {index} along axis {along}", dice())
     user.begin()
     controls.ui.undoButton.click()

@@ -91,6 +91,20 @@ def test_seeds_may_come_as_the_box_that_holds_them(opened, truth):
     assert (first["labels"] == second["labels"]).mean() > 0.99
 
 
+def test_slices_that_are_looked_at_come_before_the_answer(opened, truth):
+    seeds, events, canvas = drawn(truth, 20, 30), [], Canvas(truth.shape)
+    canvas.paste(opened.call("segment_update", {"session": "s", "seeds": seeds}))
+    params = {"session": "s", "seeds": drawn(truth, 14, 20, 30), "look_at": {"0": [24], "2": [11]}}
+    answer = opened.call("segment_update", params, events.append)
+    canvas.paste(answer)
+    parts = [part for event in events for part in event["parts"]]
+    assert [part["box"] for part in parts] == [[[24, 25], [0, 48], [0, 48]], [[0, 48], [0, 48], [11, 12]]]
+    for part in parts:
+        there = canvas.labels[tuple(slice(*ends) for ends in part["box"])]
+        assert part["labels"].shape == there.shape
+        assert (part["labels"] == there).mean() > 0.99
+
+
 def test_named_slices_and_background_are_passed_on(opened, pair, truth):
     seeds = drawn(truth, 20, 30)
     answer = opened.call(
@@ -110,6 +124,8 @@ def test_named_slices_and_background_are_passed_on(opened, pair, truth):
         ({"seeds": np.ones((48, 48, 48), np.uint8), "complete_slices": {"3": [1]}}, "axis 0, 1 or 2"),
         ({"seeds": np.ones((48, 48, 48), np.uint8), "complete_slices": {"0": [99]}}, "99"),
         ({"seeds": np.ones((48, 48, 48), np.uint8), "background": -1}, "background"),
+        ({"seeds": np.ones((48, 48, 48), np.uint8), "look_at": [20]}, "look_at must be {axis"),
+        ({"seeds": np.ones((48, 48, 48), np.uint8), "look_at": {"1": [48]}}, "slice 48 of axis 1"),
         ({"seeds": np.ones((8, 8, 8), np.uint8), "seeds_box": [[40, 50], [0, 8], [0, 8]]}, "outside"),
         ({}, "seeds must be an array"),
     ],
