@@ -19,7 +19,9 @@ class StartSettings:
         margin_mm: how much is left around the patient.
         tilt_degrees: turns tried about each axis where right angles decide nothing.
         tilted: poses about which these turns are tried.
+        near_tilt_degrees: turns tried about each axis where right angles decide: they hide what lies between.
         kept: poses kept of the first search, and as many of all are refined.
+        kept_near, near_share: poses kept where right angles decide, if they score such a share of the best.
         kept_upright: poses in the headers' orientation that are kept in any case.
         kept_second: poses kept of the second search.
         decisive: how many times better the best orientation must score for the search to end there.
@@ -34,7 +36,10 @@ class StartSettings:
     margin_mm: float = 20.0
     tilt_degrees: tuple[float, ...] = (22.5, 45.0)
     tilted: int = 3
+    near_tilt_degrees: tuple[float, ...] = (30.0,)
     kept: int = 8
+    kept_near: int = 3
+    near_share: float = 0.75
     kept_upright: int = 3
     kept_second: int = 4
     decisive: float = 1.35

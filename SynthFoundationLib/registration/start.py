@@ -56,9 +56,9 @@ def find_start(
     fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat = silent
 ) -> Affine:
     """The best affine start found without any help."""
-    candidates = _searched(fixed, moving, features, settings, beat)
+    candidates, decided = _searched(fixed, moving, features, settings, beat)
     fixed, moving = (scan.around_patient(settings.margin_mm) for scan in (fixed, moving))
-    if len(candidates) > 1:
+    if not decided:
         candidates += _searched_again(fixed, moving, features, settings, beat)
     refine = _Refinement(*_seen(fixed, moving, settings.refine_voxels), features, settings, beat)
     likely = _ranked([refine.judged(candidate) for candidate in candidates], settings)[: settings.kept]
@@ -68,23 +68,29 @@ def find_start(
 
 def _searched(
     fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat
-) -> list[Candidate]:
-    """The best poses of all orientations, with the headers' own among them, or one beyond doubt."""
+) -> tuple[list[Candidate], bool]:
+    """The best poses of all orientations, or those near one that is beyond doubt; whether there is one."""
     near = _seen(fixed, moving, settings.search_voxels)
     search = _Search(*near, features, moving.grid.extent.max(), beat)
     found = search(right_angle_turns())
     ranked = _ranked(found, settings)
-    if not _decisive(ranked, settings):
-        search = _Search(*near, features, float(np.linalg.norm(moving.grid.extent)), beat)
-        around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
-        turns = [candidate.turn for candidate in around]
-        more = [pose for tilt in tilts(settings.tilt_degrees) for pose in search(turns, tilt)]
-        ranked = _ranked([*found, *more], settings)
     if _decisive(ranked, settings):
-        return ranked[:1]
+        best = ranked[0]
+        leaning = tilts(settings.near_tilt_degrees, 1)
+        more = [pose for tilt in leaning for pose in search([best.turn], tilt)]
+        near_it = _distinct(_ranked([best, *more], settings), settings.kept_near, search.apart)
+        return [c for c in near_it if c.score > settings.near_share * near_it[0].score], True
+    search = _Search(*near, features, float(np.linalg.norm(moving.grid.extent)), beat)
+    around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
+    turns = [candidate.turn for candidate in around]
+    more = [pose for tilt in tilts(settings.tilt_degrees) for pose in search(turns, tilt)]
+    ranked = _ranked([*found, *more], settings)
+    if _decisive(ranked, settings):
+        return ranked[:1], True
     kept = _distinct(ranked, settings.kept, search.apart)
     upright = [c for c in ranked if _angle(c, found[0]) < 1]  # headers are mostly right: always heard
-    return _distinct([*kept, *_distinct(upright, settings.kept_upright, search.apart)], np.inf, search.apart)
+    upright = _distinct(upright, settings.kept_upright, search.apart)
+    return _distinct([*kept, *upright], np.inf, search.apart), False
 
 
 def _searched_again(
@@ -111,9 +117,9 @@ def right_angle_turns() -> list[np.ndarray]:
     return sorted(turns, key=lambda turn: -np.trace(turn))
 
 
-def tilts(degrees: Iterable[float]) -> list[np.ndarray]:
-    """Turns by each angle about the axes and about the lines half-way between two of them, both ways."""
-    directions = [d for d in itertools.product((-1, 0, 1), repeat=3) if 0 < np.count_nonzero(d) < 3]
+def tilts(degrees: Iterable[float], between: int = 2) -> list[np.ndarray]:
+    """Turns both ways, by each angle, about the axes and the lines half-way between up to so many of them."""
+    directions = [d for d in itertools.product((-1, 0, 1), repeat=3) if 0 < np.count_nonzero(d) <= between]
     axes = [np.array(d) / np.linalg.norm(d) for d in directions]
     return [Rotation.from_rotvec(np.deg2rad(angle) * axis).as_matrix() for angle in degrees for axis in axes]
 

@@ -1,11 +1,12 @@
 """How often a registration starts at the right pose: pairs of labelled scans, each of another person.
 
-Usage: python Testing/Benchmarks/starts.py IMAGES LABELS [--pairs N] [--headers KIND] [--seed N]
+Usage: python Testing/Benchmarks/starts.py IMAGES LABELS [--pairs N] [--headers KIND] [--seed N] [--right-mm MM]
 
 Images and labels of a scan have the same file name. Ordered pairs are drawn at random. KIND `right` leaves
-headers alone, `turned` gives that of the moving scan a right-angle rotation at random and `rotated` any
-rotation, both with a shift of up to 60 mm along each axis. A start is right if the centres of the labels that
-both scans have end within 40 mm of each other on average: people differ, and a wrong pose is farther off.
+headers alone, `turned` gives that of the moving scan a right-angle rotation at random, `tilted` one by 15 to
+45 degrees about any axis and `rotated` any rotation, all with a shift of up to 60 mm along each axis. A start
+is right if the centres of the labels that both scans have end within MM (40, for a whole head) of each other
+on average: people differ, and a wrong pose is farther off.
 Pairs without a label in common are passed over.
 """
 
@@ -31,6 +32,7 @@ from SynthFoundationLib.registration.settings import Settings
 from SynthFoundationLib.registration.start import find_start, right_angle_turns
 
 RIGHT_MM, SHIFT_MM = 40.0, 60.0
+TILT_DEGREES = 15.0, 45.0
 
 
 class Labelled(NamedTuple):
@@ -58,12 +60,19 @@ class Header(NamedTuple):
 
 
 def drawn_header(kind: str, seed: int) -> Header:
-    """A header of one of the three kinds."""
+    """A header of one of the kinds."""
     rng = np.random.default_rng(seed)
     if kind == "right":
         return Header(np.eye(3), np.zeros(3))
-    turns = right_angle_turns()[1:]
-    rotation = turns[rng.integers(len(turns))] if kind == "turned" else Rotation.random(rng=rng).as_matrix()
+    if kind == "turned":
+        turns = right_angle_turns()[1:]
+        rotation = turns[rng.integers(len(turns))]
+    elif kind == "tilted":
+        axis = rng.normal(size=3)
+        angle = np.deg2rad(rng.uniform(*TILT_DEGREES))
+        rotation = Rotation.from_rotvec(angle * axis / np.linalg.norm(axis)).as_matrix()
+    else:
+        rotation = Rotation.random(rng=rng).as_matrix()
     return Header(rotation, rng.uniform(-SHIFT_MM, SHIFT_MM, 3))
 
 
@@ -100,8 +109,9 @@ def main() -> None:
     parser.add_argument("images", type=Path)
     parser.add_argument("labels", type=Path)
     parser.add_argument("--pairs", type=int, default=60)
-    parser.add_argument("--headers", choices=("right", "turned", "rotated"), default="right")
+    parser.add_argument("--headers", choices=("right", "turned", "tilted", "rotated"), default="right")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--right-mm", type=float, default=RIGHT_MM)
     given = parser.parse_args()
 
     pairs = drawn_pairs(given.images, given.labels, given.seed)
@@ -112,8 +122,8 @@ def main() -> None:
             continue
         _, error = found_start(fixed, moving, drawn_header(given.headers, given.seed + number))
         tried += 1
-        right += error < RIGHT_MM
-        if error >= RIGHT_MM:
+        right += error < given.right_mm
+        if error >= given.right_mm:
             print(f"{one} ← {other}: {error:.0f} mm off", flush=True)
     seconds = (time.perf_counter() - began) / max(tried, 1)
     print(

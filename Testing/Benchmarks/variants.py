@@ -1,0 +1,153 @@
+"""One pair in other clothes: how far from the unmodified result do variants of it end?
+
+Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME …] [--only NAME …] [--seed N]
+
+PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
+wrong headers, cut, or sampled otherwise, the fixed one sampled otherwise. Printed is the mean distance in mm,
+over the patient, between where both results put a point, the wrong header undone.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
+from SynthFoundationLib.geometry import Affine, Composite, Grid, Transform, resample
+from SynthFoundationLib.images import Image, as_image, foreground
+from SynthFoundationLib.registration import register
+
+POINTS = 5_000
+
+
+class Variant(NamedTuple):
+    """A pair that differs from another, and the 4×4 map that its moving header adds."""
+
+    name: str
+    fixed: Image
+    moving: Image
+    header: np.ndarray = np.eye(4)
+
+
+def on_matrix(data: torch.Tensor, matrix: np.ndarray) -> Image:
+    """`data` as an image whose 4×4 index → mm matrix is this one."""
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    size = tuple(data.shape[:0:-1])
+    return Image(data.contiguous(), Grid(size, spacing, matrix[:3, 3], (matrix[:3, :3] / spacing).ravel()))
+
+
+def reordered(image: Image, order: Sequence[int], flipped: Sequence[bool]) -> Image:
+    """The same voxels in the same places, stored in another order."""
+    data = image.data.permute(0, *(3 - order[2 - n] for n in range(3)))
+    into = np.zeros((4, 4))
+    into[3, 3] = 1
+    for new, old in enumerate(order):
+        into[old, new] = -1 if flipped[new] else 1
+        into[old, 3] = image.grid.size[old] - 1 if flipped[new] else 0
+    data = data.flip([3 - n for n in range(3) if flipped[n]])
+    return on_matrix(data, image.grid.matrix @ into)
+
+
+def cropped(image: Image, start: Sequence[int], stop: Sequence[int]) -> Image:
+    """The part of an image from voxel (i, j, k) to another."""
+    (i, j, k), (x, y, z) = start, stop
+    return Image(image.data[:, k:z, j:y, i:x].contiguous(), image.grid.cropped(start, stop))
+
+
+def resampled(image: Image, spacing: float | Sequence[float]) -> Image:
+    """The image on voxels of another size, mm."""
+    grid = image.grid.with_spacing(spacing)
+    return Image(resample(image.data, image.grid, grid, fill=None, antialias=True), grid)
+
+
+def lying_elsewhere(
+    degrees: Sequence[float] = (0.0, 0.0, 0.0), shift: Sequence[float] = (0.0, 0.0, 0.0)
+) -> np.ndarray:
+    """4×4: turns about the origin around x, y and z, then a shift, as a wrong header would have it."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    matrix[:3, 3] = shift
+    return matrix
+
+
+def apart(one: Transform, other: Transform, points: np.ndarray) -> np.ndarray:
+    """Distances in mm between where two transforms put points (N, 3)."""
+    return np.linalg.norm(one.apply(points) - other.apply(points), axis=1)
+
+
+def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
+    """The pair in other clothes."""
+    yield Variant("stored in another order", fixed, reordered(moving, (2, 0, 1), (False, True, True)))
+    for degrees, shift in (
+        ((0, 0, 180), (40, 0, -10)),
+        ((90, 0, 0), (0, 50, 0)),
+        ((20, -30, 25), (-20, 30, 0)),
+    ):
+        header = lying_elsewhere(degrees, shift)
+        elsewhere = on_matrix(moving.data, header @ moving.grid.matrix)
+        yield Variant(f"turned by {degrees} degrees, shifted by {shift} mm", fixed, elsewhere, header)
+    for axis, name in enumerate("ijk"):
+        start, stop = [0, 0, 0], list(moving.grid.size)
+        start[axis] = stop[axis] // 5
+        yield Variant(f"a fifth cut off along {name}", fixed, cropped(moving, start, stop))
+    thick = [
+        s * (3 if n == int(np.argmin(moving.grid.spacing)) else 1) for n, s in enumerate(moving.grid.spacing)
+    ]
+    yield Variant("moving slices three times as thick", fixed, resampled(moving, thick))
+    thick = [
+        s * (3 if n == int(np.argmin(fixed.grid.spacing)) else 1) for n, s in enumerate(fixed.grid.spacing)
+    ]
+    yield Variant("fixed slices three times as thick", resampled(fixed, thick), moving)
+    yield Variant(
+        "moving voxels half as large again", fixed, resampled(moving, 1.5 * min(moving.grid.spacing))
+    )
+
+
+def patient(image: Image, seed: int) -> np.ndarray:
+    """Points (N, 3) in the patient, LPS mm."""
+    inside = foreground(image).nonzero().flip(1).numpy()
+    chosen = np.random.default_rng(seed).choice(len(inside), min(POINTS, len(inside)), replace=False)
+    return image.grid.to_physical(inside[chosen])
+
+
+def compare(folder: Path, only: Sequence[str], seed: int, tell: Callable[[str, np.ndarray], None]) -> None:
+    """Register a pair and its variants, and tell how far apart they end."""
+    fixed, moving = (as_image(folder / f"{role}.nii.gz") for role in ("fixed", "moving"))
+    points = patient(fixed, seed)
+    plain = register(fixed, moving).transform
+    for one in variants(fixed, moving):
+        if only and not one.name.startswith(tuple(only)):
+            continue
+        found = register(one.fixed, one.moving).transform
+        tell(one.name, apart(found, Composite([plain, Affine(one.header)]), points))
+
+
+def main() -> None:
+    """Print a line per variant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("pairs", type=Path)
+    parser.add_argument("-c", "--case", nargs="+", default=[], help="beginnings of the names of the pairs")
+    parser.add_argument("--only", nargs="+", default=[], help="beginnings of the names of the variants")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    for folder in sorted(path.parent for path in given.pairs.glob("*/fixed.nii.gz")):
+        if given.case and not folder.name.startswith(tuple(given.case)):
+            continue
+        print(folder.name)
+        compare(
+            folder,
+            given.only,
+            given.seed,
+            lambda name, far: print(
+                f"  {name:<52} {far.mean():6.2f} mm, 95 % below {np.quantile(far, 0.95):.2f}", flush=True
+            ),
+        )
+
+
+if __name__ == "__main__":
+    main()
