@@ -1,13 +1,13 @@
 """How often a registration starts at the right pose: pairs of labelled scans, each of another person.
 
-Usage: python Testing/Benchmarks/starts.py IMAGES LABELS [--pairs N] [--headers KIND] [--seed N] [--right-mm MM]
+Usage: python Testing/Benchmarks/starts.py IMAGES LABELS [--pairs N] [--headers KIND] [--right-mm M] …
 
 Images and labels of a scan have the same file name. Ordered pairs are drawn at random. KIND `right` leaves
 headers alone, `turned` gives that of the moving scan a right-angle rotation at random, `tilted` one by 15 to
 45 degrees about any axis and `rotated` any rotation, all with a shift of up to 60 mm along each axis. A start
-is right if the centres of the labels that both scans have end within MM (40, for a whole head) of each other
-on average: people differ, and a wrong pose is farther off.
-Pairs without a label in common are passed over.
+is right if the centres of the labels that both scans have end within M mm (40, for a whole head) of each
+other on average: people differ, and a wrong pose is farther off. Pairs without a label in common are passed
+over.
 """
 
 from __future__ import annotations
