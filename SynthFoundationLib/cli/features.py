@@ -80,13 +80,14 @@ def features(
 
 def _room_gb(image: Image, voxel: float | None) -> float | None:
     """What is left beside the scan in isotropic voxels and what a network may be shown of it."""
+    from ..features.extract import isotropic
     from ..features.mind import CHANNELS
     from ..frugal import free_gb
 
     free = free_gb()
     if free is None:
         return None
-    voxels = image.grid.with_spacing(min(image.grid.spacing) if voxel is None else voxel).voxels
+    voxels = isotropic(image.grid, voxel).voxels
     return max(0.0, _SHARE * free - 4e-9 * voxels * (CHANNELS + image.channels))
 
 

@@ -45,6 +45,11 @@ class FeatureVolume:
     weights: Weights | None = field(default=None, repr=False)
 
 
+def isotropic(grid: Grid, spacing: float | None = None) -> Grid:
+    """The voxels that an image of this grid is described on: of `spacing` mm, or its finest."""
+    return grid.with_spacing(min(grid.spacing) if spacing is None else spacing)
+
+
 def extract_features(
     image: ImageLike | Sequence[ImageLike],
     backend: Backend = "auto",
@@ -64,7 +69,7 @@ def extract_features(
     Raises `InputError` for unusable images or options, `WeightsError` for unusable weights.
     """
     image = as_image(image)
-    grid = image.grid.with_spacing(min(image.grid.spacing) if spacing is None else spacing)
+    grid = isotropic(image.grid, spacing)
     data = normalise(image).to(device)
     if grid.same_space(image.grid):
         grid = image.grid

@@ -91,8 +91,3 @@ def unravel(index: Tensor, shape: tuple[int, int, int]) -> Tensor:
     """Flat indices to voxel positions, (N,) to (N, 3)."""
     _, height, width = shape
     return torch.stack((index // (height * width), index // width % height, index % width), 1)
-
-
-def ravel(place: Tensor, shape: tuple[int, int, int]) -> Tensor:
-    """Voxel positions to flat indices, (..., 3) to (...)."""
-    return (place[..., 0] * shape[1] + place[..., 1]) * shape[2] + place[..., 2]
