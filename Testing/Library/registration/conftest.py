@@ -1,5 +1,7 @@
+import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ import torch
 
 from SynthFoundationLib.demo import make_small_pair
 from SynthFoundationLib.registration import Settings, register
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "Benchmarks"))
 
 
 @pytest.fixture(scope="session")

@@ -3,52 +3,11 @@
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
+from variants import apart, cropped, lying_elsewhere, on_matrix, reordered, resampled
 
-from SynthFoundationLib.geometry import Affine, Composite, Grid, resample
-from SynthFoundationLib.images import Image
+from SynthFoundationLib.geometry import Affine, Composite, resample
 from SynthFoundationLib.registration import register
 from SynthFoundationLib.registration.start import tilts
-
-
-def on_matrix(data, matrix):
-    """`data` as an image whose 4×4 index → mm matrix is this one."""
-    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
-    size = tuple(data.shape[:0:-1])
-    return Image(data.contiguous(), Grid(size, spacing, matrix[:3, 3], (matrix[:3, :3] / spacing).ravel()))
-
-
-def reordered(image, order, flipped):
-    """The same voxels in the same places, stored in another order."""
-    data = image.data.permute(0, *(3 - order[2 - n] for n in range(3)))
-    into = np.zeros((4, 4))
-    into[3, 3] = 1
-    for new, old in enumerate(order):
-        into[old, new] = -1 if flipped[new] else 1
-        into[old, 3] = image.grid.size[old] - 1 if flipped[new] else 0
-    data = data.flip([3 - n for n in range(3) if flipped[n]])
-    return on_matrix(data, image.grid.matrix @ into)
-
-
-def cropped(image, start, stop):
-    (i, j, k), (x, y, z) = start, stop
-    return Image(image.data[:, k:z, j:y, i:x].contiguous(), image.grid.cropped(start, stop))
-
-
-def resampled(image, spacing):
-    grid = image.grid.with_spacing(spacing)
-    return Image(resample(image.data, image.grid, grid, fill=None, antialias=True), grid)
-
-
-def lying_elsewhere(degrees=(0.0, 0.0, 0.0), shift=(0.0, 0.0, 0.0)):
-    """4×4: turns about the origin around x, y and z, then a shift, as a wrong header would have it."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
-    matrix[:3, 3] = shift
-    return matrix
-
-
-def apart(one, other, body):
-    return np.linalg.norm(one.apply(body) - other.apply(body), axis=1)
 
 
 @pytest.fixture(scope="module")
