@@ -78,8 +78,8 @@ def _searched(
         best = ranked[0]
         leaning = tilts(settings.near_tilt_degrees, 1)
         more = [pose for tilt in leaning for pose in search([best.turn], tilt)]
-        near_it = _distinct(_ranked([best, *more], settings), settings.kept_near, search.apart)
-        return [c for c in near_it if c.score > settings.near_share * near_it[0].score], True
+        first, *others = _distinct(_ranked([best, *more], settings), settings.kept_near, search.apart)
+        return [first, *(c for c in others if c.score > settings.near_share * first.score)], True
     search = _Search(*near, features, float(np.linalg.norm(moving.grid.extent)), beat)
     around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
     turns = [candidate.turn for candidate in around]
