@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 from variants import apart, cropped, lying_elsewhere, on_matrix, reordered, resampled
 
 from SynthFoundationLib.geometry import Affine, Composite, resample
-from SynthFoundationLib.registration import register
+from SynthFoundationLib.registration import Settings, register, start
+from SynthFoundationLib.registration.comparison import Descriptor
+from SynthFoundationLib.registration.scan import prepare
 from SynthFoundationLib.registration.start import tilts
 
 
@@ -114,3 +117,13 @@ def test_the_turns_are_rotations_and_leave_no_large_gap():
     anywhere = Rotation.from_rotvec(axes).as_matrix()
     cosines = (np.einsum("nab,mab->nm", anywhere, tried).max(1) - 1) / 2
     assert np.rad2deg(np.arccos(cosines)).max() < 30
+
+
+def test_a_start_is_found_even_where_no_pose_has_anything_for_it(light, monkeypatch):
+    def hopeless(self, turns, tilt=None):
+        return [start.Candidate(np.eye(4), np.eye(3), -1.0, self.centre, turn) for turn in turns]
+
+    monkeypatch.setattr(start._Search, "__call__", hopeless)
+    fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
+    found = start.find_start(fixed, moving, Descriptor("mind", None).coarse, Settings().start)
+    assert np.isfinite(found.matrix).all()
