@@ -9,7 +9,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from .geometry import matrix_of, vtk_matrix
+from .display import PassingVolume
 from .panel import after
 from .registration import resampled_slabs
 
@@ -17,18 +17,13 @@ CELLS = 8  # cubes along the longest edge
 SLAB = 300_000  # voxels made before the interface is looked after again
 
 
-class Checkerboard:
-    """A volume of cubes taken in turn from the fixed and the moved volume; it is never saved."""
+class Checkerboard(PassingVolume):
+    """A volume of cubes taken in turn from the fixed and the moved volume."""
 
     def __init__(self) -> None:
-        self._node: Any = None
+        super().__init__()
         self._making: Iterator[None] = iter(())
         self._soon = after(0, self._make_more)
-
-    @property
-    def shown(self) -> bool:
-        """Whether there is one."""
-        return self._node is not None and self._node.GetScene() is not None
 
     def show(self, fixed: Any, moving: Any) -> None:
         """Make it or bring it up to date, and then show it in place of the blend."""
@@ -39,9 +34,7 @@ class Checkerboard:
         """Take it out of the scene, or stop making it."""
         self._making = iter(())
         self._soon.stop()
-        if self.shown:
-            slicer.mrmlScene.RemoveNode(self._node)
-        self._node = None
+        super().hide()
 
     def _make_more(self) -> None:
         if next(self._making, self) is not self:
@@ -53,21 +46,8 @@ class Checkerboard:
             slabs.append(slab)
             yield
         if fixed.GetScene() is not None:
-            self._place(fixed, np.concatenate(slabs))
-
-    def _place(self, fixed: Any, board: np.ndarray) -> None:
-        if not self.shown:
-            self._node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", _("Checkerboard"))
-            self._node.SetSaveWithScene(False)
-            self._node.HideFromEditorsOn()
-        self._node.SetIJKToRASMatrix(vtk_matrix(matrix_of(fixed)))
-        slicer.util.updateVolumeFromArray(self._node, board)
-        self._node.SetAndObserveTransformNodeID(fixed.GetTransformNodeID())
-        self._node.CreateDefaultDisplayNodes()
-        display = self._node.GetDisplayNode()
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(0, 255)
-        slicer.util.setSliceViewerLayers(background=self._node, foreground=None)
+            self._put(_("Checkerboard"), np.concatenate(slabs), fixed, 255)
+            slicer.util.setSliceViewerLayers(background=self._node, foreground=None)
 
 
 def mixed(fixed: Any, moving: Any) -> Iterator[np.ndarray]:

@@ -79,8 +79,8 @@ def plane_name(volume: Any, axis: int) -> str:
     return (_("sagittal"), _("coronal"), _("axial"))[int(np.argmax(along / np.linalg.norm(along)))]
 
 
-class DoubtOverlay:
-    """Colours over the slice views where a segmentation is unsure; never saved."""
+class PassingVolume:
+    """A volume that is made to be looked at for a while; it is never saved."""
 
     def __init__(self) -> None:
         self._node: Any = None
@@ -90,28 +90,37 @@ class DoubtOverlay:
         """Whether there is one."""
         return self._node is not None and self._node.GetScene() is not None
 
-    def show(self, volume: Any, confidence: np.ndarray) -> None:
-        """Show 255 minus the confidence (k, j, i), 0…255, on the voxels of a volume."""
+    def hide(self) -> None:
+        """Take it out of the scene."""
+        if self.shown:
+            slicer.mrmlScene.RemoveNode(self._node)
+        self._node = None
+
+    def _put(self, name: str, array: np.ndarray, like: Any, white: float) -> Any:
+        """Make or bring it up to date, on the voxels of a volume, `white` being white → its display node."""
         if not self.shown:
-            self._node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", _("Doubt"))
+            self._node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
             self._node.SetSaveWithScene(False)
             self._node.HideFromEditorsOn()
-        self._node.SetIJKToRASMatrix(vtk_matrix(matrix_of(volume)))
-        slicer.util.updateVolumeFromArray(self._node, 255 - confidence)
-        self._node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+        self._node.SetIJKToRASMatrix(vtk_matrix(matrix_of(like)))
+        slicer.util.updateVolumeFromArray(self._node, array)
+        self._node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
         self._node.CreateDefaultDisplayNodes()
         display = self._node.GetDisplayNode()
         display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(0, 160)
+        display.SetWindowLevelMinMax(0, white)
+        return display
+
+
+class DoubtOverlay(PassingVolume):
+    """Colours over the slice views where a segmentation is unsure."""
+
+    def show(self, volume: Any, confidence: np.ndarray) -> None:
+        """Show 255 minus the confidence (k, j, i), 0…255, on the voxels of a volume."""
+        display = self._put(_("Doubt"), 255 - confidence, volume, 160)
         display.SetApplyThreshold(True)
         display.SetAutoThreshold(False)
         display.SetThreshold(26, 255)
         if slicer.mrmlScene.GetNodeByID("vtkMRMLColorTableNodeIron"):
             display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeIron")
         slicer.util.setSliceViewerLayers(foreground=self._node, foregroundOpacity=0.6)
-
-    def hide(self) -> None:
-        """Take it out of the scene."""
-        if self.shown:
-            slicer.mrmlScene.RemoveNode(self._node)
-        self._node = None

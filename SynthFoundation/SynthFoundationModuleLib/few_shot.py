@@ -88,14 +88,13 @@ class FewShot:
         if not drawn.any():
             raise UserError(_("Paint a structure on two or three slices first."))
         fresh = self._ensure_open()
-        before, saved = self._seeds.snapshot(), [False]
+        before = self._seeds.snapshot()
         self._glances.clear()
         anew = self._seeds.take(drawn, self._answer, self.next_slice, numbers)
         set_status(self.segmentation, numbers, done=False)
 
         def save() -> None:
-            if not saved[0]:
-                saved[0] = True
+            if not self._glances:  # nothing was written yet
                 before_writing()
 
         def seen(part: dict[str, Any]) -> None:

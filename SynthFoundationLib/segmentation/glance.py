@@ -40,8 +40,9 @@ def glance(
         near.movedim(axis, 0)[max(0, place - 1) : place + 2] = True  # neighbours have a say
     among = near.flatten()[workspace.where]
     scores = fused(workspace, replace(evidence, candidates=evidence.candidates & among), head)
-    known = last is not None and last.values == seeds.values
-    limits = thresholds(last.scores.probabilities) if last is not None and known else None
+    limits = (
+        thresholds(last.scores.probabilities) if last is not None and last.values == seeds.values else None
+    )
     classes = torch.zeros(len(among), dtype=torch.int32)
     classes[among] = decided(scores.probabilities[among], limits).int()
     volume = scores.dense(classes, 0)

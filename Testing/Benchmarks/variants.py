@@ -66,6 +66,13 @@ def resampled(image: Image, spacing: float | Sequence[float]) -> Image:
     return Image(resample(image.data, image.grid, grid, fill=None, antialias=True), grid)
 
 
+def thickened(image: Image) -> Image:
+    """The image on slices three times as thick, along its finest axis."""
+    spacing = np.array(image.grid.spacing)
+    spacing[spacing.argmin()] *= 3
+    return resampled(image, tuple(spacing))
+
+
 def lying_elsewhere(
     degrees: Sequence[float] = (0.0, 0.0, 0.0), shift: Sequence[float] = (0.0, 0.0, 0.0)
 ) -> np.ndarray:
@@ -96,14 +103,8 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
         start, stop = [0, 0, 0], list(moving.grid.size)
         start[axis] = stop[axis] // 5
         yield Variant(f"a fifth cut off along {name}", fixed, cropped(moving, start, stop))
-    thick = [
-        s * (3 if n == int(np.argmin(moving.grid.spacing)) else 1) for n, s in enumerate(moving.grid.spacing)
-    ]
-    yield Variant("moving slices three times as thick", fixed, resampled(moving, thick))
-    thick = [
-        s * (3 if n == int(np.argmin(fixed.grid.spacing)) else 1) for n, s in enumerate(fixed.grid.spacing)
-    ]
-    yield Variant("fixed slices three times as thick", resampled(fixed, thick), moving)
+    yield Variant("moving slices three times as thick", fixed, thickened(moving))
+    yield Variant("fixed slices three times as thick", thickened(fixed), moving)
     yield Variant(
         "moving voxels half as large again", fixed, resampled(moving, 1.5 * min(moving.grid.spacing))
     )
