@@ -69,11 +69,29 @@ def _called_on_logic(name: str) -> Any:
 
 
 def on_startup_completed() -> None:
-    """Register sample data, look after results that are loaded, go on with an interrupted installation."""
-    from SynthFoundationModuleLib import dependencies, sample_data, transforms
+    """Look after results that are loaded, offer sample data, go on with an interrupted installation."""
+    for step in (_watch_loading, _offer_samples, _resume_installation):
+        try:
+            step()
+        except Exception:  # what fails does not take the others with it
+            logging.exception("SynthFoundation: %s", step.__name__)
+
+
+def _watch_loading() -> None:
+    from SynthFoundationModuleLib import transforms
+
+    transforms.watch_loading(slicer.mrmlScene)
+
+
+def _offer_samples() -> None:
+    from SynthFoundationModuleLib import sample_data
 
     sample_data.register()
-    transforms.watch_loading(slicer.mrmlScene)
+
+
+def _resume_installation() -> None:
+    from SynthFoundationModuleLib import dependencies
+
     if slicer.util.mainWindow() is not None and dependencies.resume():
         slicer.util.selectModule("SynthFoundation")
         widget = slicer.util.getModuleWidget("SynthFoundation")

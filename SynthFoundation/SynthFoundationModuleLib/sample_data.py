@@ -1,7 +1,11 @@
-"""Sample volumes for Slicer's module Sample Data: made on this computer by our data engine, no download."""
+"""Sample volumes for Slicer's module Sample Data: made on this computer by our data engine, no download.
+
+Only the buttons of that module ask a `customDownloader`; scripts call `make_pair` and `make_head`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +32,24 @@ def register() -> None:
             category=CATEGORY,
             sampleName=name,
             thumbnailFileName=str(_ICONS / f"{name}.png"),
+            uris="made on this computer",  # a source must have one, and as many file names
+            fileNames=f"{name}.nrrd",
             nodeNames=name,
-            customDownloader=make,
+            customDownloader=_shown(make),
         )
 
 
-def make_pair(source: Any = None) -> list[Any]:
+def _shown(make: Callable[[], list[Any]]) -> Callable[[Any], list[Any]]:
+    """What a button calls: a reason why there is no sample is shown, else only the Python console has it."""
+
+    def download(source: Any) -> list[Any]:
+        with slicer.util.tryWithErrorDisplay(_("The sample could not be made."), waitCursor=True):
+            return make()
+
+    return download
+
+
+def make_pair() -> list[Any]:
     """A made-up head scanned twice, T1- and T2-weighted, the second one moved and deformed: two volumes."""
     pair = _pair()
     return [
@@ -42,7 +58,7 @@ def make_pair(source: Any = None) -> list[Any]:
     ]
 
 
-def make_head(source: Any = None) -> list[Any]:
+def make_head() -> list[Any]:
     """The T1-weighted scan alone: one volume."""
     return [volume_of(_pair()["fixed"], _("Head T1 (made up)"))]
 

@@ -203,9 +203,9 @@ def look_at(volume: Any, place: Any) -> None:
 
 def main(panels: list[str]) -> None:
     camera = Camera(ROOT / "Screenshots")
-    import SampleData
+    from SynthFoundationModuleLib.sample_data import make_pair
 
-    fixed, moving = SampleData.downloadSamples("SynthHeadPair")
+    fixed, moving = make_pair()
     if "register" in panels:
         register(camera, fixed, moving)
         correct(camera)

@@ -88,5 +88,8 @@ def test_sample_data_are_registered_and_checked(host, volume, tmp_path):
             checksums=f"SHA256:{checksum}",
         )
     assert SampleData.downloadSample("good").GetName() == "copy"
-    with pytest.raises(RuntimeError, match="checksum"):
-        SampleData.downloadSample("bad")
+    assert SampleData.downloadSamples("bad") == []
+    with pytest.raises(TypeError):
+        SampleData.SampleDataLogic.registerCustomSampleDataSource(sampleName="without an address")
+    with pytest.raises(ValueError, match="same length"):
+        SampleData.SampleDataSource(uris=["a", "b"], fileNames=["a"])

@@ -21,7 +21,8 @@ def boot() -> "Host":
     """The one host of this process.
 
     The variable SYNTHFOUNDATION_SLICER_PYTHON may name the folder `Base/Python` of a checkout of Slicer: its
-    ScriptedLoadableModule, parameterNodeWrapper, i18n and packaging are used instead of the stand-ins.
+    ScriptedLoadableModule, parameterNodeWrapper, i18n and packaging are used instead of the stand-ins, and
+    its module SampleData where the checkout has `Modules`.
     """
     global _host
     if _host is None:
@@ -49,6 +50,8 @@ class Host:
 
         self.uses_slicers_files = bool(slicer_python)
         slicer.__path__.append(str(Path(slicer_python or STAND_INS, "slicer")))
+        if slicer_python:
+            sys.path.append(str(Path(slicer_python).parents[1] / "Modules" / "Scripted" / "SampleData"))
         sys.path.append(str(STAND_INS / "path"))
         from slicerhost import application, modules, qmrml, scene
 
