@@ -231,6 +231,7 @@ set(SynthFoundation_SCRIPTS
   SynthFoundationModuleLib/few_shot_controls.py
   SynthFoundationModuleLib/geometry.py
   SynthFoundationModuleLib/guides.py
+  SynthFoundationModuleLib/installation_failure.py
   SynthFoundationModuleLib/landmarks.py
   SynthFoundationModuleLib/library.py
   SynthFoundationModuleLib/machine_widgets.py

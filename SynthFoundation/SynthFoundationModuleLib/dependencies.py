@@ -15,22 +15,28 @@ import platform
 import shutil
 import sys
 import sysconfig
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from .errors import UserError
+from .installation_failure import failure
 from .parameters import MachineSettings
 
 TORCH = ">=2.3"
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "Resources" / "requirements.txt"
 NEEDED_GB = 6.0  # a CUDA build of torch, unpacked
+_REST_GB = 0.1
 _EXTENSION = "PyTorch"
 _NAME = "SynthFoundation"
 _found: list[bool] = []  # filled once everything is there, so that nobody looks again
+_installing = threading.Lock()
 
 
 def missing() -> list[str]:
@@ -47,6 +53,18 @@ def missing() -> list[str]:
     return []
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One installation at a time: Slicer handles events for each line of pip's, so a button may ask again."""
+    if not _installing.acquire(blocking=False):
+        raise UserError(_("Packages are being installed; wait until that is done."))
+    try:
+        yield
+    finally:
+        _installing.release()
+
+
+@_alone()
 def ensure(on_state: Callable[[str], None] = lambda text: None) -> None:
     """Install what is missing, after asking.
 
@@ -54,16 +72,18 @@ def ensure(on_state: Callable[[str], None] = lambda text: None) -> None:
         on_state: told what is being done.
 
     Raises:
-        UserError: the user declined, or it cannot be installed; says why and what to do.
+        UserError: the user declined, or it cannot be installed, or is being so; says why and what to do.
     """
     lacking = missing()
     if not lacking:
         return
     if slicer.app.testingEnabled():
         raise UserError(_("Not installed: {names}.").format(names=", ".join(lacking)))
-    _check_room()
-    _ask(lacking)
-    if any(name.startswith("torch") for name in lacking):
+    lacks_torch = any(name.startswith("torch") for name in lacking)
+    if lacks_torch:
+        _check_room()
+    _ask(lacking, lacks_torch)
+    if lacks_torch:
         with _told(_("Installing PyTorch; this takes some minutes…"), on_state):
             _install_torch()
     with _told(_("Installing the remaining packages…"), on_state):
@@ -71,11 +91,12 @@ def ensure(on_state: Callable[[str], None] = lambda text: None) -> None:
     _check_installed()
 
 
+@_alone()
 def repair(on_state: Callable[[str], None] = lambda text: None) -> None:
     """Remove torch and install it again, after asking: it is there, but does not work.
 
     Raises:
-        UserError: the user declined, or it cannot be installed; says why and what to do.
+        UserError: the user declined, or it cannot be installed, or is being so; says why and what to do.
     """
     if slicer.app.testingEnabled():
         raise UserError(_("Nothing is installed while Slicer is being tested."))
@@ -107,6 +128,7 @@ def _told(text: str, on_state: Callable[[str], None]) -> Iterator[None]:
     """Say what is being done, in the panel and in a dialog that moves while packages are installed."""
     on_state(text)
     dialog = slicer.util.createProgressDialog(labelText=text, windowTitle=_NAME, maximum=0)
+    dialog.setWindowModality(qt.Qt.ApplicationModal)
     dialog.setCancelButton(None)  # pip cannot be stopped without harm
     slicer.app.processEvents()
     try:
@@ -144,14 +166,19 @@ def _release(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
 
 
-def _ask(lacking: list[str]) -> None:
+def _ask(lacking: list[str], lacks_torch: bool) -> None:
     text = _(
-        "SynthFoundation computes with PyTorch, which is not installed yet. It is downloaded once (up to "
-        "3 GB with support for NVIDIA graphics cards, else 200 MB) and installed into Slicer; afterwards "
-        "everything works offline. No image ever leaves this computer.\n\nInstall now?"
-    )
+        "SynthFoundation needs packages that are not installed yet: {names}. They are small, downloaded once "
+        "and installed into Slicer. No image ever leaves this computer.\n\nInstall now?"
+    ).format(names=", ".join(lacking))
+    if lacks_torch:
+        text = _(
+            "SynthFoundation computes with PyTorch, which is not installed yet. It is downloaded once (up to "
+            "3 GB with support for NVIDIA graphics cards, else 200 MB) and installed into Slicer; afterwards "
+            "everything works offline. No image ever leaves this computer.\n\nInstall now?"
+        )
     if not slicer.util.confirmOkCancelDisplay(text, _NAME, detailedText="\n".join(lacking)):
-        raise UserError(_("Nothing was installed. Click again when you want to install PyTorch."))
+        raise UserError(_("Nothing was installed. Click again when you want to install what is missing."))
 
 
 def _check_room() -> None:
@@ -185,7 +212,7 @@ def _uninstall_torch() -> None:
             PyTorchUtilsLogic().uninstallTorch(askConfirmation=False)
         except Exception as error:
             logging.exception("SynthFoundation: removing torch")
-            raise UserError(_failure("PyTorch", error)) from error
+            raise UserError(failure("PyTorch", error, NEEDED_GB)) from error
 
 
 def _install_torch() -> None:
@@ -199,7 +226,7 @@ def _install_torch() -> None:
         installed = PyTorchUtilsLogic().installTorch(askConfirmation=False, torchVersionRequirement=TORCH)
     except Exception as error:
         logging.exception("SynthFoundation: installing torch")
-        raise UserError(_failure("PyTorch", error)) from error
+        raise UserError(failure("PyTorch", error, NEEDED_GB)) from error
     if installed is None:
         raise UserError(_("PyTorch was not installed. Click again when you want to install it."))
 
@@ -211,8 +238,7 @@ def _install_extension() -> None:
         raise UserError(
             _("Install the extension PyTorch in the Extensions Manager, restart Slicer and try again.")
         )
-    manager.interactive = False
-    if not manager.isExtensionInstalled(_EXTENSION) and not manager.installExtensionFromServer(_EXTENSION):
+    if not manager.isExtensionInstalled(_EXTENSION) and not _installed_quietly(manager):
         raise UserError(
             _(
                 "The extension PyTorch could not be installed; is there a connection to the internet? "
@@ -226,6 +252,15 @@ def _install_extension() -> None:
     raise UserError(_("Restart Slicer; the installation then goes on by itself."))
 
 
+def _installed_quietly(manager: Any) -> bool:
+    """Whether the extension could be installed, without a question and without a restart that loses work."""
+    asks, manager.interactive = manager.interactive, False
+    try:
+        return manager.installExtensionFromServer(_EXTENSION, False)  # a slot takes no keywords
+    finally:
+        manager.interactive = asks
+
+
 def _install_rest() -> None:
     import slicer.packaging
 
@@ -234,18 +269,4 @@ def _install_rest() -> None:
         slicer.packaging.pip_ensure(requirements, requester=_NAME, prompt_install=False)
     except Exception as error:
         logging.exception("SynthFoundation: installing packages")
-        raise UserError(_failure(", ".join(map(str, requirements)), error)) from error
-
-
-def _failure(what: str, error: Exception) -> str:
-    """Why an installation failed, as far as it can be told, and what to do."""
-    told = str(error).lower()
-    if any(word in told for word in ("no space", "errno 28", "disk full")):
-        reason = _("the disk is full: make room and try again")
-    elif any(word in told for word in ("connection", "resolve", "timed out", "ssl", "proxy", "network")):
-        reason = _("the server cannot be reached: check the connection to the internet or the proxy")
-    elif any(word in told for word in ("permission", "errno 13", "access is denied")):
-        reason = _("Slicer's folder cannot be written to: install Slicer for this user, or ask for rights")
-    else:
-        reason = _("the Python console says more")
-    return _("{what} could not be installed; {reason}.").format(what=what, reason=reason)
+        raise UserError(failure(", ".join(map(str, requirements)), error, _REST_GB)) from error

@@ -1,15 +1,18 @@
 """What is installed, how, and what is said when it cannot be."""
 
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import types
 from collections import namedtuple
 
 import pytest
+import qt
 import slicer
 import slicer.packaging
-from SynthFoundationModuleLib import dependencies
+from SynthFoundationModuleLib import dependencies, installation_failure
 from SynthFoundationModuleLib.errors import UserError
 from SynthFoundationModuleLib.parameters import MachineSettings
 
@@ -35,13 +38,22 @@ def bare(host, monkeypatch):
         slicer.util, "confirmYesNoDisplay", lambda text, *_, **__: asked.append(text) or False
     )
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1e12, 0, 1e12))
+    monkeypatch.setattr(
+        socket, "create_connection", lambda address, timeout: types.SimpleNamespace(close=int)
+    )
     monkeypatch.delitem(sys.modules, "PyTorchUtils", raising=False)
     return types.SimpleNamespace(installed=installed, asked=asked)
 
 
 def with_pytorch_utils(monkeypatch, bare, install=None):
     class PyTorchUtilsLogic:
-        def installTorch(self, askConfirmation, torchVersionRequirement):
+        def installTorch(
+            self,
+            askConfirmation=False,
+            forceComputationBackend=None,
+            torchVersionRequirement=None,
+            torchvisionVersionRequirement=None,
+        ):
             if install:
                 return install()
             bare.installed.add(f"torch{torchVersionRequirement}")
@@ -101,31 +113,119 @@ def test_each_failure_says_what_to_do(bare, monkeypatch, error, said):
         dependencies.ensure()
 
 
-def test_without_the_extension_it_is_installed_and_goes_on_after_the_restart(bare, monkeypatch):
-    manager = types.SimpleNamespace(
-        interactive=True,
-        isExtensionInstalled=lambda name: False,
-        installExtensionFromServer=lambda name: True,
-    )
-    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: manager, raising=False)
+def ended(code=1):
+    """What Slicer raises where pip fails: without a word of it."""
+    return subprocess.CalledProcessError(code, ["/network/PythonSlicer", "-m", "light_the_torch", "install"])
+
+
+def test_without_pips_words_a_full_disk_is_seen(bare, monkeypatch):
+    free = {tempfile.gettempdir(): 0.2e9}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1e12, 0, free.get(path, 1e12)))
+    with_pytorch_utils(monkeypatch, bare, raising(ended()))
+    with pytest.raises(UserError, match=r"only 0\.2 GB are free in .* and 6\.0 GB may be needed"):
+        dependencies.ensure()
+
+
+def test_without_pips_words_a_server_that_does_not_answer_is_seen(bare, monkeypatch):
+    asked = []
+
+    def refuse(address, timeout):
+        asked.append((address, timeout))
+        raise OSError("Network is unreachable")
+
+    with_pytorch_utils(monkeypatch, bare, raising(ended()))
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(installation_failure.urllib.request, "getproxies", dict)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://index.hospital.example:8080/simple")
+    with pytest.raises(UserError, match=r"index\.hospital\.example does not answer"):
+        dependencies.ensure()
+    assert [address for address, _ in asked] == [("index.hospital.example", 8080)]
+    assert asked[0][1] < 5
+
+
+def test_of_what_cannot_be_seen_nothing_is_claimed(bare, monkeypatch):
+    def refuse(*_):
+        raise OSError("Network is unreachable")
+
+    with_pytorch_utils(monkeypatch, bare, raising(ended()))
+    with pytest.raises(UserError, match="Python console says more"):
+        dependencies.ensure()
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(installation_failure.urllib.request, "getproxies", lambda: {"https": "http://proxy"})
+    with pytest.raises(UserError, match="Python console says more"):
+        dependencies.ensure()
+
+
+def test_where_only_the_rest_is_missing_nobody_speaks_of_pytorch(bare, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(1e12, 1e12, 2.5e9))
+    bare.installed.add("torch>=2.3")
+    dependencies.ensure()
+    assert dependencies.missing() == []
+    assert len(bare.asked) == 1
+    assert "safetensors" in bare.asked[0]
+    assert "PyTorch" not in bare.asked[0]
+
+
+def test_an_installation_is_not_entered_twice(bare, pair, host, monkeypatch):
+    """Slicer handles events while pip runs, and a user may click on what looks alive."""
+    from pathlib import Path
+
+    host.load(Path(__file__).parents[2] / "SynthFoundation" / "SynthFoundation.py")
+    panel = host.open("SynthFoundation").register_panel
+    seen = []
+
+    def install():
+        modal = [one for one in slicer.app.topLevelWidgets() if isinstance(one, qt.QProgressDialog)]
+        seen.append(all(one.windowModality == qt.Qt.ApplicationModal for one in modal) and len(modal) > 0)
+        if len(seen) < 3:
+            panel.ui.registerButton.click()
+        seen.append(panel.ui.messageLabel.text)
+        with pytest.raises(UserError, match="being installed"):
+            dependencies.repair()
+        bare.installed.add("torch>=2.3")
+        return object()
+
+    with_pytorch_utils(monkeypatch, bare, install)
+    dependencies.ensure()
+    assert seen[0] is True
+    assert "being installed" in seen[1]
+    assert len(seen) == 2
+    assert len(bare.asked) == 1
+    dependencies.ensure()
+
+
+@pytest.fixture
+def manager(monkeypatch):
+    """Slicer's manager of extensions where PyTorch is not installed."""
     monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+    return slicer.app.extensionsManagerModel()
+
+
+def test_without_the_extension_it_is_installed_and_goes_on_after_the_restart(bare, manager):
+    manager.installable.add("PyTorch")
     with pytest.raises(UserError, match="Restart Slicer"):
         dependencies.ensure()
+    assert manager.installed == {"PyTorch"}
+    assert manager.interactive
+    assert "Restart now?" in bare.asked[-1]
+    assert slicer.app.restarts == 0
     assert MachineSettings().waiting_for_restart
     assert dependencies.resume()
     assert not dependencies.resume()
 
 
-def test_without_a_network_the_extension_is_explained(bare, monkeypatch):
-    manager = types.SimpleNamespace(
-        interactive=True,
-        isExtensionInstalled=lambda name: False,
-        installExtensionFromServer=lambda name: False,
-    )
-    monkeypatch.setattr(slicer.app, "extensionsManagerModel", lambda: manager, raising=False)
-    monkeypatch.setitem(sys.modules, "PyTorchUtils", None)
+def test_slicer_restarts_only_where_the_user_agrees(bare, manager, monkeypatch):
+    manager.installable.add("PyTorch")
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda *_, **__: True)
+    with pytest.raises(UserError, match="Restart Slicer"):
+        dependencies.ensure()
+    assert slicer.app.restarts == 1
+
+
+def test_without_a_network_the_extension_is_explained(bare, manager):
     with pytest.raises(UserError, match="connection to the internet"):
         dependencies.ensure()
+    assert manager.interactive
     assert not MachineSettings().waiting_for_restart
 
 
@@ -169,11 +269,13 @@ def test_a_repair_removes_and_installs_torch_after_asking(bare, monkeypatch):
     removed = []
 
     class PyTorchUtilsLogic:
-        def uninstallTorch(self, askConfirmation):
+        def uninstallTorch(self, askConfirmation=False, forceComputationBackend=None):
             removed.append("torch")
             bare.installed.discard("torch>=2.3")
 
-        def installTorch(self, askConfirmation, torchVersionRequirement):
+        def installTorch(
+            self, askConfirmation=False, forceComputationBackend=None, torchVersionRequirement=None
+        ):
             bare.installed.add(f"torch{torchVersionRequirement}")
             return object()
 
@@ -191,8 +293,6 @@ def test_a_repair_removes_and_installs_torch_after_asking(bare, monkeypatch):
 
 
 def test_who_waits_sees_a_dialog_that_cannot_be_cancelled(bare, monkeypatch):
-    import qt
-
     seen = []
 
     def install():

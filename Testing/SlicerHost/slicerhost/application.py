@@ -135,12 +135,22 @@ class ExtensionsManager(qt.QObject):
     def updateExtensionsMetadataFromServer(self, force: bool = False, wait: bool = True) -> bool:
         return bool(self.installable)
 
-    def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = True) -> bool:
+    def installExtensionFromServer(self, name: str, restart: bool = True, update: bool = False, /) -> bool:
+        """As in Slicer: nobody is asked before the restart where the manager is not interactive."""
+        if name in self.installed:
+            return True
         if name not in self.installable:
             return False
         self.installed.add(name)
         self.extensionInstalled.emit(name)
+        if restart and not self.interactive and not slicer.app.testingEnabled():
+            slicer.app.restart()
         return True
+
+    def clear(self) -> None:
+        self.installed.clear()
+        self.installable.clear()
+        self.interactive = True
 
 
 def _python_slicer(folder: Path) -> None:

@@ -145,6 +145,7 @@ class Host:
         self.scene.empty()
         self.application.disconnect("startupCompleted()")
         self.application.testing, self.application.restarts = True, 0
+        self.application.extensionsManagerModel().clear()
         qt.QSettings().clear()
         qt.QCoreApplication.sendPostedEvents(None, qt.QEvent.DeferredDelete.value)
         self.application.processEvents()
