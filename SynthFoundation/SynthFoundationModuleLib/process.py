@@ -6,8 +6,8 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import qt
@@ -55,6 +55,26 @@ def _in_plain_words(kind: str, message: str) -> str:
     return _("{reason} The scene is untouched.").format(reason=sentence) if kind == "died" else sentence
 
 
+@contextmanager
+def _refusing(text: str) -> Iterator[None]:
+    """What the library refuses ends in this sentence, with the {reason} of the operating system."""
+    from SynthFoundationLib.errors import SynthFoundationError
+
+    try:
+        yield
+    except (SynthFoundationError, RuntimeError) as error:
+        reason = getattr(error.__cause__, "strerror", None) or error
+        raise UserError(text.format(reason=reason)) from error
+
+
+def _new_client() -> Any:
+    library.make_importable()
+    from SynthFoundationLib.worker.client import WorkerClient
+
+    waiting = {name: os.environ.get(name, value) for name, value in _WAITING.items()}
+    return WorkerClient(library.python_executable(), environment=waiting)
+
+
 class Worker:
     """One second process for all panels; the first request starts it, and the first one after its death."""
 
@@ -91,7 +111,7 @@ class Worker:
         `on_part` gets the parts of the result that are known before all of it is.
 
         Raises:
-            UserError: the process cannot be started, or the disk is full.
+            UserError: the process cannot be started, or the temporary folder not be written to.
         """
 
         def on_event(event: dict[str, Any]) -> None:
@@ -106,12 +126,9 @@ class Worker:
                 on_progress(event["stage"], event["fraction"], event.get("picture"))
 
         self.start()
-        try:
+        text = _("Nothing can be sent to the worker process through the temporary folder: {reason}.")
+        with _refusing(text):
             number = self._client.request(method, params, on_event)
-        except OSError as error:
-            raise UserError(
-                _("Nothing could be sent to the worker process: {reason}").format(reason=error.strerror)
-            ) from error
         self._timer.start()
         return number
 
@@ -192,17 +209,12 @@ class Worker:
             UserError: it cannot be started.
         """
         if self._client is None:
-            library.make_importable()
-            from SynthFoundationLib.worker.client import WorkerClient
-
-            waiting = {name: os.environ.get(name, value) for name, value in _WAITING.items()}
-            self._client = WorkerClient(library.python_executable(), environment=waiting)
-        try:
+            try:
+                self._client = _new_client()
+            except RuntimeError as error:
+                raise UserError(str(error)) from error
+        with _refusing(_("The worker process cannot be started: {reason}.")):
             self._client.start()
-        except OSError as error:
-            raise UserError(
-                _("The worker process could not be started: {reason}").format(reason=error.strerror)
-            ) from error
 
     def close(self) -> None:
         """End the process; requests under way end as cancelled."""
