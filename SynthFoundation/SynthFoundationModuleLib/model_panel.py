@@ -76,6 +76,7 @@ class ModelPanel(Panel):
 
     def on_install(self) -> None:
         """Install what is missing, or all of it again, after asking."""
+        in_use = "torch" in sys.modules  # another one cannot take its place before a restart
         with telling(self.ui.modelMessageLabel):
             show_text(self.ui.modelMessageLabel, "")
             if dependencies.missing():
@@ -84,7 +85,7 @@ class ModelPanel(Panel):
                 dependencies.repair(self._tell_state)
             self._worker.close()
             text = _("Installed. The self-test tells whether it works.")
-            if "torch" in sys.modules:
+            if in_use:
                 text = _("Installed. Restart Slicer, then run the self-test.")
             show_text(self.ui.modelMessageLabel, text)
         self.refresh()
@@ -190,7 +191,11 @@ def report_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield "<br>".join((rich(text), rich(digits[:half]), rich(digits[half:])))
         if weights.get("error"):
             yield rich(str(weights["error"]))
+    names = {"features": _("features"), "registration": _("registration")}
     for test in answer["self_test"]:
-        word = _("passed") if test["passed"] else _("failed")
-        line = _("Test of {name}: {word} in {seconds:.1f} s").format(word=word, **test)
+        line = _("Test of {name}: {word} in {seconds:.1f} s").format(
+            name=names.get(test["name"], test["name"]),
+            word=_("passed") if test["passed"] else _("failed"),
+            seconds=test["seconds"],
+        )
         yield rich("{} ({})".format(line, test["message"]) if test.get("message") else line)

@@ -3,19 +3,69 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 Word: TypeAlias = Literal["good", "look closely", "failed"]
-_Finding: TypeAlias = "tuple[Word, str]"
+
+SENTENCES = {
+    "nothing": "None of the checks found anything unusual. Confirm it in the pictures.",
+    "landmarks-worse": "The landmarks lie farther apart than before ({before:.1f} mm → {after:.1f} mm).",
+    "landmarks-apart": "The landmarks are still {after:.1f} mm apart on average.",
+    "similarity-worse": "The scans resemble each other less than before ({before:.2f} → {after:.2f}).",
+    "similarity-none": "Hardly anything in the scans corresponds (feature similarity {after:.2f}).",
+    "similarity-faint": "The scans resemble each other only faintly (feature similarity {after:.2f}).",
+    "recognised-little": (
+        "Where the scans were placed, the network recognises little of one in the other "
+        "({recognised:.2f} of 1). Check head and foot, left and right."
+    ),
+    "overlap-part": (
+        "The moved scan covers {percent:.0f} % of the fixed body; judge only where both are seen."
+    ),
+    "overlap-little": "The moved scan covers {percent:.0f} % of the fixed body: too little to align by.",
+    "folds": "The deformation folds over itself in {percent:.2g} % of the voxels.",
+    "rough": "The deformation is rough (log-Jacobian spread {spread:.2f}).",
+    "volume-change": "Somewhere tissue changes its volume more than {factor:.0f}-fold.",
+    "inverse": "Going there and back misses by {error:.2f} mm; do not use the inverse for fine detail.",
+    "headers": (
+        "The headers disagree: the moving scan was found turned by {degrees:.0f}°. "
+        "Check left and right, and where the scans come from."
+    ),
+}
+
+
+class Reason(str):
+    """A sentence with what it was made of, so that it can be said in another language.
+
+    Attributes:
+        code: key of `SENTENCES`.
+        numbers: what the sentence was filled in with.
+    """
+
+    code: str
+    numbers: dict[str, float]
+
+    def __new__(cls, code: str, **numbers: float) -> Reason:
+        """Fill in the sentence of this code."""
+        reason = super().__new__(cls, SENTENCES[code].format(**numbers))
+        reason.code, reason.numbers = code, numbers
+        return reason
+
+
+def findings(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+    """Reasons for another program: `code`, `numbers` and the `sentence` itself."""
+    return [{"code": one.code, "numbers": one.numbers, "sentence": str(one)} for one in reasons]
+
+
+_Finding: TypeAlias = tuple[Word, Reason]
 
 
 class Verdict(NamedTuple):
     """The verdict and its reasons, plain sentences with the gravest first."""
 
     word: Word
-    reasons: list[str]
+    reasons: list[Reason]
 
 
 @dataclass(frozen=True)
@@ -64,7 +114,7 @@ def judge(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds = Thres
         voxel_mm: edge of a voxel of the fixed image (mean, where the edges differ).
         limits: where the numbers stop being harmless.
     """
-    findings = [
+    found = [
         *_landmarks(report, voxel_mm, limits),
         *_similarity(report, limits),
         *_recognised(report, limits),
@@ -75,10 +125,10 @@ def judge(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds = Thres
         *_headers(report, limits),
     ]
     for word in ("failed", "look closely"):
-        if any(found == word for found, _ in findings):
-            findings.sort(key=lambda finding: finding[0] != "failed")
-            return Verdict(word, [reason for _, reason in findings])
-    return Verdict("good", ["None of the checks found anything unusual. Confirm it in the pictures."])
+        if any(one == word for one, _ in found):
+            found.sort(key=lambda one: one[0] != "failed")
+            return Verdict(word, [reason for _, reason in found])
+    return Verdict("good", [Reason("nothing")])
 
 
 def number(report: Mapping[str, Any], *path: str) -> float | None:
@@ -94,9 +144,9 @@ def _landmarks(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds) -
     if after is None:
         return
     if before is not None and after > max(before, voxel_mm):
-        yield "failed", f"The landmarks lie farther apart than before ({before:.1f} mm → {after:.1f} mm)."
+        yield "failed", Reason("landmarks-worse", before=before, after=after)
     elif not after <= limits.landmark_mm:
-        yield "look closely", f"The landmarks are still {after:.1f} mm apart on average."
+        yield "look closely", Reason("landmarks-apart", after=after)
 
 
 def _similarity(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
@@ -104,66 +154,54 @@ def _similarity(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Find
     if after is None:
         return
     if before is not None and after < before - limits.similarity_loss:
-        yield "failed", f"The scans resemble each other less than before ({before:.2f} → {after:.2f})."
+        yield "failed", Reason("similarity-worse", before=before, after=after)
     if not after >= limits.similarity:
-        yield "failed", f"Hardly anything in the scans corresponds (feature similarity {after:.2f})."
+        yield "failed", Reason("similarity-none", after=after)
     elif after < limits.faint_similarity:
-        yield "look closely", f"The scans resemble each other only faintly (feature similarity {after:.2f})."
+        yield "look closely", Reason("similarity-faint", after=after)
 
 
 def _recognised(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
     recognised = number(report, "recognised")
     if recognised is not None and not recognised >= limits.recognised:
-        yield (
-            "look closely",
-            "Where the scans were placed, the network recognises little of one in the other "
-            f"({recognised:.2f} of 1). Check head and foot, left and right.",
-        )
+        yield "look closely", Reason("recognised-little", recognised=recognised)
 
 
 def _overlap(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
     overlap = number(report, "overlap")
     if overlap is None or overlap >= limits.overlap:
         return
-    covered = f"The moved scan covers {100 * overlap:.0f} % of the fixed body"
     if overlap >= limits.little_overlap:
-        yield "look closely", f"{covered}; judge only where both are seen."
+        yield "look closely", Reason("overlap-part", percent=100 * overlap)
     else:
-        yield "failed", f"{covered}: too little to align by."
+        yield "failed", Reason("overlap-little", percent=100 * overlap)
 
 
 def _folds(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
     folds = number(report, "folds_percent")
     if folds is not None and not folds <= 0:
         word: Word = "look closely" if folds <= limits.folds_percent else "failed"
-        yield word, f"The deformation folds over itself in {folds:.2g} % of the voxels."
+        yield word, Reason("folds", percent=folds)
 
 
 def _volumes(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
     spread = number(report, "log_jacobian_sd")
     if spread is not None and not spread <= limits.log_jacobian_sd:
-        yield "look closely", f"The deformation is rough (log-Jacobian spread {spread:.2f})."
+        yield "look closely", Reason("rough", spread=spread)
     ends = [number(report, f"log_jacobian_{end}") for end in ("min", "max")]
     largest = max((abs(end) for end in ends if end is not None), default=0.0)
     if not largest <= math.log(limits.volume_factor):
         factor = math.exp(min(largest, 7.0))
-        yield "look closely", f"Somewhere tissue changes its volume more than {math.floor(factor)}-fold."
+        yield "look closely", Reason("volume-change", factor=math.floor(factor))
 
 
 def _inverse(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds) -> Iterator[_Finding]:
     error = number(report, "inverse_consistency_mm")
     if error is not None and not error <= limits.inverse_voxels * voxel_mm:
-        yield (
-            "look closely",
-            f"Going there and back misses by {error:.2f} mm; do not use the inverse for fine detail.",
-        )
+        yield "look closely", Reason("inverse", error=error)
 
 
 def _headers(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
     turn = number(report, "header_turn_degrees")
     if turn is not None and turn > limits.turn_degrees:
-        yield (
-            "look closely",
-            f"The headers disagree: the moving scan was found turned by {turn:.0f}°. "
-            "Check left and right, and where the scans come from.",
-        )
+        yield "look closely", Reason("headers", degrees=turn)

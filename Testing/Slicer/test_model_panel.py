@@ -1,8 +1,12 @@
 """The panel Model, with the real worker."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 import slicer
+from SynthFoundationModuleLib import dependencies, model_panel
 from SynthFoundationModuleLib.parameters import Device, MachineSettings
 
 
@@ -29,6 +33,32 @@ def test_the_self_test_tells_versions_device_weights_and_what_passed(host, panel
     assert "Device cpu" in report
     assert "Test of registration: passed" in report
     assert "Weights" in report or "No network is installed" in report
+
+
+ANSWER = {"version": "1", "packages": {}, "devices": [], "weights": []}
+
+
+def test_the_names_of_tests_are_translated(monkeypatch):
+    monkeypatch.setattr(
+        model_panel, "_", lambda text: {"features": "rasgos", "passed": "bien"}.get(text, text)
+    )
+    tests = [{"name": name, "passed": True, "seconds": 1.0, "message": ""} for name in ("features", "other")]
+    lines = list(model_panel.report_lines(ANSWER | {"self_test": tests}))
+    assert lines[-2:] == ["Test of rasgos: bien in 1.0 s", "Test of other: bien in 1.0 s"]
+
+
+@pytest.mark.parametrize("in_use", [False, True])
+def test_a_restart_is_wanted_only_where_torch_was_in_use_before(panel, monkeypatch, in_use):
+    """PyTorchUtils imports what it has installed."""
+    torch = types.ModuleType("torch")
+    if in_use:
+        monkeypatch.setitem(sys.modules, "torch", torch)
+    else:
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(dependencies, "missing", lambda: ["torch"])
+    monkeypatch.setattr(dependencies, "ensure", lambda _: monkeypatch.setitem(sys.modules, "torch", torch))
+    panel.on_install()
+    assert ("Restart Slicer" in panel.ui.modelMessageLabel.text) is in_use
 
 
 def test_features_are_shown_as_colours_and_the_cache_is_cleared(host, panel, pair):

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from SynthFoundationLib.report import judge
+from SynthFoundationLib.report.verdict import SENTENCES, findings
 
 HARMLESS = {
     "similarity": {"before": 0.1, "after": 0.5},
@@ -78,3 +79,15 @@ def test_the_gravest_reason_comes_first():
     assert verdict.word == "failed"
     assert ["%" in reason for reason in verdict.reasons] == [True, True, False]
     assert "covers" in verdict.reasons[0]
+
+
+def test_a_reason_can_be_said_in_another_language():
+    verdict = judge(HARMLESS | {"overlap": 0.02, "header_turn_degrees": 90.0}, 1.0)
+    told = findings(verdict.reasons)
+    assert [(one["code"], one["numbers"]) for one in told] == [
+        ("overlap-little", {"percent": pytest.approx(2.0)}),
+        ("headers", {"degrees": 90.0}),
+    ]
+    assert [one["sentence"] for one in told] == verdict.reasons
+    assert [SENTENCES[one["code"]].format(**one["numbers"]) for one in told] == verdict.reasons
+    assert findings(judge({}, 1.0).reasons)[0]["code"] == "nothing"
