@@ -15,6 +15,8 @@ from .relaxation import Relaxation
 from .start import find_start
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..images import Image
     from .comparison import Descriptor
     from .course import Beat
@@ -44,6 +46,7 @@ def first_pose(
     initial: Transform | None,
     landmarks: Landmarks | None,
     beat: Beat,
+    recognised: Callable[[Affine], float] | None = None,
 ) -> Pose:
     """The transform that was given, else the pose of the landmarks, else the one that is found."""
     if isinstance(initial, Affine):
@@ -53,7 +56,7 @@ def first_pose(
     if landmarks is not None and fix_a_pose(landmarks, fixed.grid):
         return Pose(rigid_from_landmarks(landmarks.fixed, landmarks.moving))
     start = settings.start if kind == "affine" else replace(settings.start, affine_rounds=0)
-    return Pose(find_start(fixed, moving, descriptor.coarse, start, beat))
+    return Pose(find_start(fixed, moving, descriptor.coarse, start, beat, recognised))
 
 
 def refine_pose(

@@ -50,13 +50,12 @@ class Look:
         features = Image(self._reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
         return correlation(self._reference, moved, weight), overlap, features
 
-    def recognised(self, transform: Transform) -> float | None:
-        """The same correlation in the eyes of the bundled network; None where it has no say."""
-        if not self._descriptor.recognises:
-            return None
-        known = self._descriptor.recognised(self._near_fixed.on(self.grid))
+    def recognised(self, transform: Transform) -> float:
+        """The same correlation in the eyes of the bundled network, where `Descriptor.recognises`."""
         moved = self._descriptor.recognised(self._near_moving.on(self.grid, transform))
-        return correlation(known, moved, self._inside * self._near_moving.weight_on(self.grid, transform))
+        return correlation(
+            self._known, moved, self._inside * self._near_moving.weight_on(self.grid, transform)
+        )
 
     @cached_property
     def before(self) -> float:
@@ -79,6 +78,10 @@ class Look:
     @cached_property
     def _inside(self) -> torch.Tensor:
         return self.body * self._near_fixed.weight_on(self.grid)
+
+    @cached_property
+    def _known(self) -> torch.Tensor:
+        return self._descriptor.recognised(self._near_fixed.on(self.grid))
 
     @cached_property
     def _reference(self) -> torch.Tensor:

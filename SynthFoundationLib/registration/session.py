@@ -185,7 +185,8 @@ class RegistrationSession:
         pose = self._pose
         if pose is None:
             with course.stage("start") as beat:
-                pose = first_pose(*sides, kind, self._initial, guides.landmarks, beat)
+                known = look.recognised if self._descriptor.recognises else None
+                pose = first_pose(*sides, kind, self._initial, guides.landmarks, beat, known)
             course.state("start", lambda: pose.transform)
         elif self.kind == "deformable":
             return pose
@@ -197,7 +198,8 @@ class RegistrationSession:
             refined = refine_pose(*sides, kind, pose, guides.landmarks, *until, beat)
         course.state("linear", lambda: refined.transform)
         self._pose = refined
-        self._recognised = cache(partial(look.recognised, refined.transform))
+        if self._descriptor.recognises:
+            self._recognised = cache(partial(look.recognised, refined.transform))
         return refined
 
     def _deformed(

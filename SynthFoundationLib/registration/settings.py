@@ -25,6 +25,8 @@ class StartSettings:
         kept_upright: poses in the headers' orientation that are kept in any case.
         kept_second: poses kept of the second search.
         decisive: how many times better the best orientation must score for the search to end there.
+        certain: a pose that right angles decide for, but that scores less, does not end the search.
+        recognised: the best pose is taken of which the bundled network knows so much, as in the verdict.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
         rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
         stiffness: resistance to stretch and shear, in units of the data's curvature.
@@ -43,6 +45,8 @@ class StartSettings:
     kept_upright: int = 3
     kept_second: int = 4
     decisive: float = 1.35
+    certain: float = 0.3
+    recognised: float = 0.65
     header_trust: float = 0.3
     rigid_rounds: int = 3
     affine_rounds: int = 3

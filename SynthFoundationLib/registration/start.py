@@ -3,7 +3,7 @@
 Rotations are tried one by one on coarse features; for each, all translations at once by Fourier correlation
 of the centred features, which rewards a large and well-matching overlap. Coarse voxels forgive a tilt, finer
 ones tell structures apart: both are searched. The best few are refined as rigid and affine transforms and
-compared again.
+compared again; where they are in doubt, a network that knows anatomy has the last word.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .course import Beat, silent
 from .linear import LinearKind, register_linear
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..images import Image
     from .scan import Scan
@@ -53,23 +53,34 @@ class Candidate(NamedTuple):
 
 
 def find_start(
-    fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat = silent
+    fixed: Scan,
+    moving: Scan,
+    features: CoarseFeatures,
+    settings: StartSettings,
+    beat: Beat = silent,
+    recognised: Callable[[Affine], float] | None = None,
 ) -> Affine:
-    """The best affine start found without any help."""
-    candidates, decided = _searched(fixed, moving, features, settings, beat)
-    fixed, moving = (scan.around_patient(settings.margin_mm) for scan in (fixed, moving))
-    if not decided:
-        candidates += _searched_again(fixed, moving, features, settings, beat)
-    refine = _Refinement(*_seen(fixed, moving, settings.refine_voxels), features, settings, beat)
-    likely = _ranked([refine.judged(candidate) for candidate in candidates], settings)[: settings.kept]
-    refined = _ranked([refine(candidate) for candidate in likely], settings)
-    return Affine(refined[0].matrix)
+    """The best affine start found without any help.
+
+    `recognised` tells how much of one scan a network knows in the other under a pose, at most 1.
+    """
+    around = _around_patients(fixed, moving, settings)
+    refine = _Refinement(*_seen(*around, settings.refine_voxels), features, settings, beat)
+    refined: list[Candidate] = []
+    for candidates, decided in _proposed(fixed, moving, features, settings, beat):
+        likely = _ranked([refine.judged(candidate) for candidate in candidates], settings)[: settings.kept]
+        refined = _ranked([refine(candidate) for candidate in likely], settings)
+        if decided and refined[0].score >= settings.certain:
+            return Affine(refined[0].matrix)
+    poses = [Affine(candidate.matrix) for candidate in refined]
+    known = (pose for pose in poses if recognised is None or recognised(pose) >= settings.recognised)
+    return next(known, poses[0])
 
 
-def _searched(
+def _proposed(
     fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat
-) -> tuple[list[Candidate], bool]:
-    """The best poses of all orientations, or those near one that is beyond doubt; whether there is one."""
+) -> Iterator[tuple[list[Candidate], bool]]:
+    """The best poses, and whether one is beyond doubt; as long as one that was is not believed, more."""
     near = _seen(fixed, moving, settings.search_voxels)
     search = _Search(*near, features, moving.grid.extent.max(), beat)
     found = search(right_angle_turns())
@@ -79,18 +90,22 @@ def _searched(
         leaning = tilts(settings.near_tilt_degrees, 1)
         more = [pose for tilt in leaning for pose in search([best.turn], tilt)]
         first, *others = _distinct(_ranked([best, *more], settings), settings.kept_near, search.apart)
-        return [first, *(c for c in others if c.score > settings.near_share * first.score)], True
+        yield [first, *(c for c in others if c.score > settings.near_share * first.score)], True
     search = _Search(*near, features, float(np.linalg.norm(moving.grid.extent)), beat)
     around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
     turns = [candidate.turn for candidate in around]
     more = [pose for tilt in tilts(settings.tilt_degrees) for pose in search(turns, tilt)]
     ranked = _ranked([*found, *more], settings)
     if _decisive(ranked, settings):
-        return ranked[:1], True
+        yield ranked[:1], True
     kept = _distinct(ranked, settings.kept, search.apart)
     upright = [c for c in ranked if _angle(c, found[0]) < 1]  # headers are mostly right: always heard
     upright = _distinct(upright, settings.kept_upright, search.apart)
-    return _distinct([*kept, *upright], np.inf, search.apart), False
+    kept = _distinct([*kept, *upright], np.inf, search.apart)
+    yield (
+        [*kept, *_searched_again(*_around_patients(fixed, moving, settings), features, settings, beat)],
+        False,
+    )
 
 
 def _searched_again(
@@ -131,6 +146,10 @@ def _seen(fixed: Scan, moving: Scan, voxels: int) -> tuple[Scan, Scan, float]:
     return fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued(), spacing
 
 
+def _around_patients(fixed: Scan, moving: Scan, settings: StartSettings) -> tuple[Scan, Scan]:
+    return fixed.around_patient(settings.margin_mm), moving.around_patient(settings.margin_mm)
+
+
 def _ranked(candidates: list[Candidate], settings: StartSettings) -> list[Candidate]:
     """Best first; a pose near the header's own orientation is believed more readily."""
 
@@ -160,7 +179,7 @@ def _distance(a: Candidate, b: Candidate) -> float:
 def _decisive(ranked: list[Candidate], settings: StartSettings) -> bool:
     """Whether the best clearly beats everything that is turned elsewhere."""
     others = [c.score for c in ranked[1:] if _angle(c, ranked[0]) > 60]
-    return not others or ranked[0].score > settings.decisive * max(others)
+    return ranked[0].score > settings.decisive * max([0.0, *others])
 
 
 def _angle(a: Candidate, b: Candidate) -> float:
@@ -196,7 +215,8 @@ class _Search:
         self.image, self.energy, self.weight = (
             torch.fft.rfftn(x, self.padded) for x in (image, image.square().sum(0), weight[0])
         )
-        self.least_overlap = 0.2 * min(float(weight.sum()), moving.grid.extent.prod() / spacing**3)
+        compared = float(moving.mask.mean()) * moving.grid.extent.prod() / spacing**3
+        self.least_overlap = 0.2 * min(float(weight.sum()), compared)
 
     def __call__(self, turns: Iterable[np.ndarray], tilt: np.ndarray | None = None) -> list[Candidate]:
         """The best translations under right-angle turns, each followed by the tilt (3×3, fixed → moving).

@@ -34,9 +34,7 @@ def recognised(fixed: Scan, moving: Scan, start: Affine, descriptor: Descriptor)
     settings = Settings()
     until = settings.linear.leading_rounds, settings.linear.leading_tolerance
     pose = refine_pose(fixed, moving, descriptor, settings, "affine", Pose(start), None, *until, silent)
-    found = Look(fixed, moving, descriptor).recognised(pose.transform)
-    assert found is not None
-    return found
+    return Look(fixed, moving, descriptor).recognised(pose.transform)
 
 
 def turned_about(start: Affine, rotation: np.ndarray, centre: np.ndarray) -> Affine:

@@ -27,12 +27,14 @@ from scipy.spatial.transform import Rotation
 from SynthFoundationLib.geometry import Affine, Grid
 from SynthFoundationLib.images import as_image, read_labels
 from SynthFoundationLib.registration.comparison import Descriptor
+from SynthFoundationLib.registration.quality import Look
 from SynthFoundationLib.registration.scan import Scan, prepare
 from SynthFoundationLib.registration.settings import Settings
 from SynthFoundationLib.registration.start import find_start, right_angle_turns
 
 RIGHT_MM, SHIFT_MM = 40.0, 60.0
 TILT_DEGREES = 15.0, 45.0
+DESCRIPTOR = Descriptor("auto", None)
 
 
 class Labelled(NamedTuple):
@@ -98,8 +100,9 @@ def found_start(fixed: Labelled, moving: Labelled, header: Header) -> tuple[Affi
     common = fixed.centres.keys() & moving.centres.keys()
     there = np.array([fixed.centres[label] for label in common])
     wanted = header(np.array([moving.centres[label] for label in common]))
-    described = Descriptor("mind", None).coarse
-    start = find_start(fixed.scan, header.on(moving.scan), described, Settings().start)
+    moved, descriptor = header.on(moving.scan), DESCRIPTOR
+    look = Look(fixed.scan, moved, descriptor)
+    start = find_start(fixed.scan, moved, descriptor.coarse, Settings().start, recognised=look.recognised)
     return start, float(np.linalg.norm(start.apply(there) - wanted, axis=1).mean())
 
 

@@ -1,5 +1,7 @@
 """One pair in other clothes: what the header or the sampling says must not change where things end."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -127,3 +129,30 @@ def test_a_start_is_found_even_where_no_pose_has_anything_for_it(light, monkeypa
     fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
     found = start.find_start(fixed, moving, Descriptor("mind", None).coarse, Settings().start)
     assert np.isfinite(found.matrix).all()
+
+
+def test_a_moving_scan_compared_in_a_small_part_starts_in_the_same_place(light, plain, body):
+    """Of a stripped or masked scan so little is left that no pose would cover a share of its whole box."""
+    fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
+    middle = torch.zeros_like(moving.mask)
+    middle[:, 11:23, 11:23, 11:23] = 1
+    found = start.find_start(
+        fixed, replace(moving, mask=middle), Descriptor("mind", None).coarse, Settings().start
+    )
+    assert apart(found, plain.transform, body).mean() < 4
+
+
+@pytest.mark.parametrize("doubt", [{"decisive": 1e9}, {"certain": 2.0}])
+def test_where_poses_are_in_doubt_the_one_that_is_recognised_is_taken(light, doubt):
+    fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
+    asked = []
+
+    def third(pose):
+        asked.append(pose)
+        return float(len(asked) == 3)
+
+    settings = replace(Settings().start, **doubt)
+    features = Descriptor("mind", None).coarse
+    found = start.find_start(fixed, moving, features, settings, recognised=third)
+    assert len(asked) == 3
+    np.testing.assert_array_equal(found.matrix, asked[-1].matrix)
