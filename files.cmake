@@ -14,7 +14,6 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/cli/choices.py
   SynthFoundationLib/cli/console.py
   SynthFoundationLib/cli/demo.py
-  SynthFoundationLib/cli/devices.py
   SynthFoundationLib/cli/doctor.py
   SynthFoundationLib/cli/evaluate.py
   SynthFoundationLib/cli/evaluate_features.py
@@ -224,6 +223,7 @@ set(SynthFoundation_SCRIPTS
   SynthFoundation.py
   SynthFoundationModuleLib/__init__.py
   SynthFoundationModuleLib/checkerboard.py
+  SynthFoundationModuleLib/comparison.py
   SynthFoundationModuleLib/dependencies.py
   SynthFoundationModuleLib/display.py
   SynthFoundationModuleLib/errors.py
@@ -239,7 +239,9 @@ set(SynthFoundation_SCRIPTS
   SynthFoundationModuleLib/outputs.py
   SynthFoundationModuleLib/panel.py
   SynthFoundationModuleLib/parameters.py
+  SynthFoundationModuleLib/presence.py
   SynthFoundationModuleLib/process.py
+  SynthFoundationModuleLib/progress.py
   SynthFoundationModuleLib/regions.py
   SynthFoundationModuleLib/register_panel.py
   SynthFoundationModuleLib/registration.py

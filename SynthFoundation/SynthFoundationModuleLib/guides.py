@@ -65,4 +65,4 @@ def _mask_mark(node: Any) -> list[Any]:
     if node.IsA("vtkMRMLMarkupsROINode"):
         return [node.GetID(), *mark_of(node)]
     content = node.GetSegmentation() if node.IsA("vtkMRMLSegmentationNode") else node.GetImageData()
-    return [node.GetID(), content.GetMTime()]
+    return [node.GetID(), content.GetMTime() if content else 0]

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
 from . import dependencies, display
-from .checkerboard import Checkerboard
+from .comparison import DEBOUNCE_MS, Comparison
 from .errors import UserError
 from .guides import Guides, guidance_mark
 from .landmarks import Placer, make_list
 from .machine_widgets import MachineWidgets
 from .outputs import make_outputs, needs_worker
 from .panel import Panel, after, enable, loaded_volumes, show_text, telling
+from .presence import deleted
 from .process import Worker, WorkerError
+from .progress import ProgressView
 from .regions import make_box
 from .registration import Inputs, Registered, RegistrationSession, known_result, put_in_scene
-from .transforms import remove_result
+from .scans import image_array
+from .transforms import earlier_result, remove_result
 from .verdict import verdict_text
-
-DEBOUNCE_MS = 300
 
 
 class RegisterPanel(Panel):
@@ -32,14 +31,14 @@ class RegisterPanel(Panel):
         super().__init__("SynthFoundationRegister", layout)
         self._worker = worker
         self._session = RegistrationSession(worker)
-        self._board = Checkerboard()
+        self._board = Comparison()
+        self._progress = ProgressView(self.widget, self.ui)
         self._placer = Placer(self.refresh)
         self._update_later = after(DEBOUNCE_MS, self._update)
-        self._board_later = after(DEBOUNCE_MS, self._show_comparison)
         self._guides = Guides(self._on_guide_changed)
         self._guided: Any = None  # what the last request was guided by
         self._outputs_next = False  # whether the request under way was made for outputs
-        self._compared: tuple | None = None
+        self._pair: tuple = (None, None)  # whose result is known
         self.result: Registered | None = None
         ui = self.ui
         self._machine = MachineWidgets(ui.deviceBox, ui.weightsPath)
@@ -60,10 +59,8 @@ class RegisterPanel(Panel):
         super().connect(parameters)
         self.choose_volumes()
         self._machine.refresh()
-        if self.result is None and self._placed():
-            self.result = known_result(parameters.forward, parameters.inverse)
-            self._guided = guidance_mark(self.parameters)
-            self._show_verdict()
+        if self.result is None and not self.busy:
+            self._turn_to_pair()
             self.refresh()
 
     def disconnect(self) -> None:
@@ -99,13 +96,13 @@ class RegisterPanel(Panel):
         with telling(self.ui.messageLabel):
             show_text(self.ui.messageLabel, "")
             self.inputs().check()
-            dependencies.ensure(lambda text: self._progress(text, 0.0))
+            dependencies.ensure(self._tell)
             show_text(self.ui.verdictLabel, "")
             self._session.close()
             self._outputs_next = False
             self._start()
         if not self.busy:  # refused, or not installed
-            self._hide_progress()
+            self._progress.hide()
         self.refresh()
 
     def _start(self) -> None:
@@ -121,7 +118,7 @@ class RegisterPanel(Panel):
 
         session.start(inputs, done, failed, self._show_progress)
         self._guided = guidance_mark(self.parameters)  # points may have been attached to their volume
-        self._progress(_("Preparing"), 0.0)
+        self._tell(_("Preparing"))
 
     def _update(self) -> None:
         """Answer a change of landmarks, masks or stiffness."""
@@ -135,32 +132,35 @@ class RegisterPanel(Panel):
         self.refresh()
 
     def _done(self, inputs: Inputs, result: dict[str, Any]) -> None:
-        self._hide_progress()
-        gone = any(node.GetScene() is None for node in (inputs.fixed, inputs.moving))
-        if gone or self.parameters is None:
-            if gone:
-                self._failed(UserError(_("A volume was deleted meanwhile; nothing was changed.")))
+        self._progress.hide()
+        if (gone := deleted(inputs.fixed, inputs.moving)) is not None:
+            self._failed(gone)
             return
-        first = self.result is None or not display.is_shown(inputs.moving)
         with telling(self.ui.messageLabel):
-            chosen = self.parameters
-            self.result = put_in_scene(inputs, result, chosen.forward, chosen.inverse)
-            chosen.forward, chosen.inverse = self.result.forward, self.result.inverse
-            self._show_verdict()
-            self._compared = None
-            if first and not chosen.checkerboard:
-                display.show_blend(inputs.fixed, inputs.moving, chosen.blend)
-            if first:
-                self.ui.compareSection.collapsed = self.ui.correctSection.collapsed = False
-            self._show_comparison()
-            if self._outputs_next:
-                self._outputs_next = False
-                self._make_outputs()
+            found = put_in_scene(inputs, result, *earlier_result(inputs.fixed, inputs.moving))
+            if self._is_chosen(inputs.fixed, inputs.moving):  # else another pair is looked at meanwhile
+                self._show_result(found)
+        self._outputs_next = False
         self.refresh()
+
+    def _show_result(self, found: Registered) -> None:
+        chosen = self.parameters
+        first = self.result is None or not display.is_shown(chosen.moving)
+        self.result = found
+        chosen.forward, chosen.inverse = found.forward, found.inverse
+        self._show_verdict()
+        if first and not chosen.checkerboard:
+            display.show_blend(chosen.fixed, chosen.moving, chosen.blend)
+        if first:
+            self.ui.compareSection.collapsed = self.ui.correctSection.collapsed = False
+        self._board.show(chosen)
+        if self._outputs_next:
+            self._make_outputs()
 
     def _failed(self, error: UserError) -> None:
         self._outputs_next = False
-        self._hide_progress()
+        self._progress.hide()
+        self._show_verdict()
         show_text(self.ui.messageLabel, str(error))
         self.refresh()
 
@@ -171,6 +171,8 @@ class RegisterPanel(Panel):
         if self.parameters is None:
             return
         ui, chosen = self.ui, self.parameters
+        if not self._is_chosen(*self._pair):
+            self._turn_to_pair()
         reason = self._why_not()
         if self.busy:
             ui.registerButton.text = _("Cancel")
@@ -206,7 +208,8 @@ class RegisterPanel(Panel):
             slider.enabled = bool(chosen.fixed and chosen.moving)
         ui.blendSlider.enabled = ui.blendSlider.enabled and not chosen.checkerboard
         self._guides.watch(chosen)
-        self._apply_view_choices()
+        if placed:
+            self._board.follow(chosen, fading=not self._placer.active)
         if self.result is not None and guidance_mark(self.parameters) != self._guided:
             self._update_later.start()
 
@@ -217,6 +220,23 @@ class RegisterPanel(Panel):
         if chosen.fixed is chosen.moving:
             return _("Fixed and moving are the same volume; choose two.")
         return None
+
+    def _is_chosen(self, fixed: Any, moving: Any) -> bool:
+        return self.parameters.fixed is fixed and self.parameters.moving is moving
+
+    def _turn_to_pair(self) -> None:
+        """Go on with the result that the scene holds for the chosen pair."""
+        chosen = self.parameters
+        self._pair = pair = (chosen.fixed, chosen.moving)
+        in_place_of_blend = self._board.shown
+        self._board.end()
+        if in_place_of_blend and all(pair):
+            display.show_blend(*pair, chosen.blend)
+        self.result = None
+        chosen.forward, chosen.inverse = earlier_result(*pair)
+        self.result = known_result(chosen.forward, chosen.inverse) if self._placed() else None
+        self._guided = guidance_mark(chosen)
+        self._show_verdict()
 
     def _placed(self) -> bool:
         """Whether the moving volume is under a result of this panel."""
@@ -231,51 +251,12 @@ class RegisterPanel(Panel):
             show_text(self.ui.verdictLabel, text)
 
     def _show_progress(self, stage: str, fraction: float, picture: str | None) -> None:
-        self._progress(_stage_name(stage), fraction)
-        if picture:
-            image = qt.QPixmap(picture)
-            width = max(200, min(self.widget.width - 40, 480))
-            self.ui.pictureLabel.setPixmap(image.scaledToWidth(width, qt.Qt.SmoothTransformation))
-            self.ui.pictureLabel.visible = True
-
-    def _progress(self, text: str, fraction: float) -> None:
-        show_text(self.ui.stageLabel, text)
-        self.ui.progressBar.visible = True
-        self.ui.progressBar.value = round(100 * fraction)
+        self._progress.show(stage, fraction, picture)
         self.refresh()
 
-    def _hide_progress(self) -> None:
-        show_text(self.ui.stageLabel, "")
-        self.ui.progressBar.visible = False
-        self.ui.pictureLabel.visible = False
-
-    def _apply_view_choices(self) -> None:
-        """Show blend or checkerboard as chosen, if that has changed."""
-        chosen = self.parameters
-        wanted = (chosen.blend, chosen.checkerboard)
-        if wanted == self._compared or not self._placed():
-            return
-        changed = self._compared is None or self._compared[1] != chosen.checkerboard
-        self._compared = wanted
-        if changed:
-            self._board_later.start()
-        elif not chosen.checkerboard and not self._placer.active:
-            display.set_blend(chosen.blend)
-
-    def _show_comparison(self) -> None:
-        if self.parameters is None or not self._placed() or not self.parameters.fixed:
-            return
-        chosen = self.parameters
-        self._compared = (chosen.blend, chosen.checkerboard)
-        if chosen.checkerboard:
-            self._board.show(chosen.fixed, chosen.moving)
-            return
-        in_place_of_blend = self._board.shown
-        self._board.hide()
-        if in_place_of_blend:
-            display.show_blend(chosen.fixed, chosen.moving, chosen.blend)
-        else:
-            display.set_blend(chosen.blend)
+    def _tell(self, text: str) -> None:
+        self._progress.tell(text)
+        self.refresh()
 
     # -- corrections --------------------------------------------------------------------------------------
 
@@ -298,30 +279,32 @@ class RegisterPanel(Panel):
         """Take the result away."""
         chosen = self.parameters
         self._session.close()
-        self._board.hide()
+        self._board.end()
         remove_result(chosen.moving, [chosen.forward, chosen.inverse])
         chosen.checkerboard = False
-        self.result = self._compared = None
+        self.result = None
         self.refresh()
 
     def on_box(self, role: str) -> None:
         """Make a box to drag, and let only what lies inside count."""
-        volume = self.parameters.getValue(role)
-        if volume is not None:
+        with telling(self.ui.messageLabel):
+            volume = self.parameters.getValue(role)
+            image_array(volume)  # says what is wrong where there is none
             setattr(self.parameters, f"{role}Mask", make_box(volume, role))
 
     def on_outputs(self) -> None:
         """Make the chosen volumes, labels and points; register again where the worker has forgotten how."""
         show_text(self.ui.messageLabel, "")
         with telling(self.ui.messageLabel):
-            dependencies.ensure(lambda text: self._progress(text, 0.0))
-            if needs_worker(self.parameters) and not self._session.kept:
+            dependencies.ensure(self._tell)
+            kept = self._session.kept and self._is_chosen(*self._session.nodes)
+            if needs_worker(self.parameters) and not kept:
                 self._outputs_next = True
                 self._start()
             else:
                 self._make_outputs()
         if not self.busy:
-            self._hide_progress()
+            self._progress.hide()
         self.refresh()
 
     def _make_outputs(self) -> None:
@@ -368,28 +351,13 @@ class RegisterPanel(Panel):
     def on_scene_closing(self) -> None:
         """Cancel, and forget the result: its nodes are about to go."""
         self._update_later.stop()
-        self._board_later.stop()
+        self._board.end()
         self._placer.stop()
         self._session.close()
         self._session = RegistrationSession(self._worker)
-        self._board = Checkerboard()
-        self.result = self._compared = self._guided = None
+        self._pair = (None, None)
+        self.result = self._guided = None
         self._outputs_next = False
-        self._hide_progress()
+        self._progress.hide()
         for label in (self.ui.messageLabel, self.ui.verdictLabel):
             show_text(label, "")
-
-
-def _stage_name(stage: str) -> str:
-    """A stage of the work, for the user."""
-    names: dict[str, Callable[[], str]] = {
-        "start": lambda: _("Finding the start"),
-        "linear": lambda: _("Turning and shifting"),
-        "features": lambda: _("Computing features"),
-        "discrete": lambda: _("Searching for the deformation"),
-        "deformable": lambda: _("Refining the deformation"),
-        "quality": lambda: _("Judging the result"),
-        "done": lambda: _("Judging the result"),
-    }
-    name = names.get(stage.split()[0] if stage else "")
-    return name() if name else stage

@@ -123,6 +123,8 @@ def interpolate_linearly() -> None:
 
 def earlier_result(fixed: Any, moving: Any) -> tuple[Any, Any]:
     """The nodes (forward, inverse) of an earlier registration of these volumes; None where there are none."""
+    if fixed is None or moving is None:
+        return None, None
     found: dict[str, Any] = {}
     roles = slicer.vtkMRMLTransformNode
     for node in slicer.util.getNodesByClass("vtkMRMLTransformNode"):

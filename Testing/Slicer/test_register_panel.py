@@ -67,6 +67,44 @@ def test_one_click_aligns_the_pair_and_corrections_update_it(host, panel, pair, 
     assert error_mm(panel.result.forward, truth) < 3.0
 
 
+def test_each_moving_volume_keeps_its_own_result(host, panel, pair, truth):
+    ui, chosen = panel.ui, panel.parameters
+    first = registered(host, panel)
+    told, placed = ui.verdictLabel.text, pair[1].GetParentTransformNode()
+    other = slicer.modules.volumes.logic().CloneVolume(pair[1], "T2 again")
+    other.SetAndObserveTransformNodeID(None)
+    ui.checkerboardBox.checked = True
+    host.wait(lambda: panel._board.shown, 5, "the checkerboard")
+    chosen.moving = other
+    assert not panel._board.shown
+    assert ui.verdictLabel.text == ""
+    assert not ui.restoreButton.enabled
+    second = registered(host, panel)
+    assert second.forward is not first.forward
+    assert other.GetParentTransformNode() is second.forward
+    assert pair[1].GetParentTransformNode() is placed
+    assert error_mm(first.forward, truth) < 2.0
+    chosen.moving = pair[1]
+    assert ui.verdictLabel.text == told
+    assert chosen.forward is first.forward
+    ui.restoreButton.click()
+    assert pair[1].GetParentTransformNode() is None
+    assert other.GetParentTransformNode() is second.forward
+
+
+def test_a_result_that_comes_while_another_pair_is_chosen_goes_to_its_own(host, panel, pair):
+    other = slicer.util.addVolumeFromArray(np.zeros((4, 4, 4), np.int16), name="other")
+    panel.ui.registerButton.click()
+    panel.parameters.moving = other
+    host.wait(lambda: not panel.busy, 120, "the registration")
+    assert other.GetParentTransformNode() is None
+    assert pair[1].GetParentTransformNode() is not None
+    assert panel.ui.verdictLabel.text == ""
+    assert panel.result is None
+    panel.parameters.moving = pair[1]
+    assert "<b>" in panel.ui.verdictLabel.text
+
+
 def test_landmarks_are_asked_for_one_after_the_other_and_pull_the_result(host, panel, pair, truth):
     ui, chosen = panel.ui, panel.parameters
     registered(host, panel)
@@ -123,6 +161,40 @@ def test_cancelling_leaves_the_scene_untouched(host, panel, pair):
     assert "Cancelled" in ui.messageLabel.text
     assert pair[1].GetParentTransformNode() is None
     assert not slicer.util.getNodes("T? to T?")
+
+
+def test_cancelling_a_second_run_leaves_the_result_of_the_first(host, panel):
+    ui = panel.ui
+    first = registered(host, panel)
+    told = ui.verdictLabel.text
+    ui.registerButton.click()
+    ui.registerButton.click()
+    host.wait(lambda: not panel.busy, 5, "the cancellation")
+    assert ui.verdictLabel.text == told
+    assert panel.result is first
+
+
+def test_what_holds_no_image_is_told_and_is_no_mask(host, panel, pair):
+    ui, chosen = panel.ui, panel.parameters
+    empty = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "nothing")
+    chosen.autoUpdate = False
+    registered(host, panel)
+    chosen.fixedMask = empty
+    assert not host.errors
+    chosen.fixedMask = None
+    chosen.fixed = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+    ui.fixedBoxButton.click()
+    assert "empty" in ui.messageLabel.text
+    assert not slicer.util.getNodesByClass("vtkMRMLMarkupsROINode")
+    assert not host.errors
+
+
+def test_a_checkerboard_goes_with_its_panel(host, panel):
+    registered(host, panel)
+    panel.ui.checkerboardBox.checked = True
+    host.wait(lambda: panel._board.shown, 5, "the checkerboard")
+    panel.release()  # as before a reload
+    assert not slicer.util.getNodes("Checkerboard*")
 
 
 def test_a_killed_worker_is_told_and_the_next_click_starts_a_new_one(host, panel, pair, truth):
