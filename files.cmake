@@ -146,6 +146,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/filters.py
   SynthFoundationLib/segmentation/glance.py
   SynthFoundationLib/segmentation/head.py
+  SynthFoundationLib/segmentation/layout.py
   SynthFoundationLib/segmentation/matching.py
   SynthFoundationLib/segmentation/metrics.py
   SynthFoundationLib/segmentation/placement.py

@@ -52,9 +52,8 @@ def collect(workspace: Workspace, seeds: Seeds) -> Evidence:
     """The evidence in seeds that are drawn on the image of a workspace."""
     frame = workspace.frame
     work = frame.shrunk(seeds.classes)
-    planes: dict[int, list[int]] = {}
-    for axis, index in seeds.complete:
-        planes.setdefault(axis, []).append(frame.index(axis, index))
+    along = {axis: frame.among(axis, seeds.complete) for axis in range(3)}
+    planes = {axis: indices for axis, indices in along.items() if indices}
     prior = _shapes(workspace, work, planes, len(seeds.values)).flatten(0, 2)
     gaps = [_gap(sorted(planes.get(a, ())), frame.shape[a]) * frame.spacing[a] for a in range(3)]
     pulls = pulls_of(work, planes, frame.spacing)

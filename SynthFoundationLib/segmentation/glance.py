@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .decide import decided, thresholds
+from .decide import decided
 from .evidence import Evidence, fused
 from .head import Head
 from .result import Result
@@ -35,14 +35,12 @@ def glance(
     """
     frame = workspace.frame
     near = torch.zeros(frame.shape, dtype=torch.bool)
-    for axis, index in slices:
-        place = frame.index(axis, index)
-        near.movedim(axis, 0)[max(0, place - 1) : place + 2] = True  # neighbours have a say
+    for axis in range(3):
+        for place in frame.among(axis, slices):
+            near.movedim(axis, 0)[max(0, place - 1) : place + 2] = True  # neighbours have a say
     among = near.flatten()[workspace.where]
     scores = fused(workspace, replace(evidence, candidates=evidence.candidates & among), head)
-    limits = (
-        thresholds(last.scores.probabilities) if last is not None and last.values == seeds.values else None
-    )
+    limits = last.limits if last is not None and last.values == seeds.values else None
     classes = torch.zeros(len(among), dtype=torch.int32)
     classes[among] = decided(scores.probabilities[among], limits).int()
     volume = scores.dense(classes, 0)

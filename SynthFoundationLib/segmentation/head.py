@@ -43,6 +43,19 @@ class Head:
     def _linear(self) -> list[nn.Linear]:
         return cast("list[nn.Linear]", list(self.layers))
 
+    @classmethod
+    def of(cls, state: dict[str, Tensor]) -> Head:
+        """A head of that `state`."""
+        head = cls(len(state["shift"]), len(state["prior"]))
+        head.load(state)
+        return head
+
+    def copy(self) -> Head:
+        """A head that is fitted on as this one would be, which stays as it is."""
+        other = Head.of(self.state())
+        other.generator.set_state(self.generator.get_state())
+        return other
+
     def state(self) -> dict[str, Tensor]:
         """All that determines the answers."""
         own = {"shift": self.shift, "scale": self.scale, "prior": self.prior}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,6 +50,7 @@ class Result:
         values: the label of each channel of `probabilities`; the first is background.
         changed: box of array slices, outside of which a session's answer before had the same labels and,
             but for 0.05, the same confidence; empty slices where nothing changed.
+        limits: (n,) probability from which on a voxel got each of `values`.
     """
 
     labels: LabelMap
@@ -58,13 +59,20 @@ class Result:
     complete_slices: tuple[Slice, ...]
     detected: bool
     values: tuple[int, ...]
-    scores: Scores = field(repr=False)
+    limits: Tensor = field(repr=False)
+    scored: Callable[[], Scores] = field(repr=False)
     changed: tuple[slice, slice, slice] | None = None
+
+    @property
+    def scores(self) -> Scores:
+        """Probabilities on the work voxels, made again where they were let go."""
+        return self.scored()
 
     @property
     def probabilities(self) -> Image:
         """Probability of each of `values` → (n, D, H, W), made when asked for: large."""
-        frame, scores = self.scores.frame, self.scores
+        scores = self.scores
+        frame = scores.frame
         result = torch.zeros(len(self.values), *frame.grid.shape)
         result[0] = 1.0
         work = scores.dense(scores.probabilities, 0.0).movedim(-1, 0).float()
@@ -84,12 +92,12 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
     sure = confidences(scores.probabilities, chosen)
     labels, confidence = torch.zeros(frame.grid.shape, dtype=torch.int32), torch.ones(frame.grid.shape)
     if frame.factors == (1, 1, 1):
-        labels[_box(frame)] = scores.dense(values[chosen], 0)
-        confidence[_box(frame)] = scores.dense(sure, 1.0)
+        labels[frame.box] = scores.dense(values[chosen], 0)
+        confidence[frame.box] = scores.dense(sure, 1.0)
     else:
         fine, shown = refined(scores.probabilities, scores.where, chosen, sure, frame, limits)
-        labels[_box(frame)] = values.index_select(0, fine.flatten()).reshape(fine.shape)
-        confidence[_box(frame)] = shown
+        labels[frame.box] = values.index_select(0, fine.flatten()).reshape(fine.shape)
+        confidence[frame.box] = shown
     known = torch.from_numpy(np.flatnonzero(seeds.classes >= 0))
     labels.view(-1)[known] = values[torch.from_numpy(seeds.classes).view(-1)[known].long()]
     confidence.view(-1)[known] = 1.0
@@ -100,7 +108,8 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
         seeds.complete,
         seeds.detected,
         seeds.values,
-        scores,
+        limits,
+        lambda: scores,
     )
 
 
@@ -119,10 +128,6 @@ def changed_box(before: Result | None, after: Result) -> tuple[slice, slice, sli
     return tuple(box)  # type: ignore[return-value]
 
 
-def _box(frame: Frame) -> tuple[slice, ...]:
-    return tuple(slice(a, b) for a, b in zip(frame.start, frame.stop, strict=True))
-
-
 def full_resolution(work: Tensor, frame: Frame) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
     """Work volumes (n, D, H, W) at the voxels of the image: yield boxes and what belongs there."""
     lengths = [b - a for a, b in zip(frame.start, frame.stop, strict=True)]
@@ -134,7 +139,7 @@ def full_resolution(work: Tensor, frame: Frame) -> Iterator[tuple[tuple[slice, .
         part = along(work[:, near].float().contiguous(), rows[:, near], -3)
         part = along(along(part, grow[1], -2), grow[2], -1)
         start = frame.start[0] + first
-        yield (slice(start, start + len(rows)), *_box(frame)[1:]), part
+        yield (slice(start, start + len(rows)), *frame.box[1:]), part
 
 
 def _next_slice(scores: Scores, sure: Tensor, seeds: Seeds) -> Slice | None:
@@ -148,7 +153,7 @@ def _next_slice(scores: Scores, sure: Tensor, seeds: Seeds) -> Slice | None:
     for axis in sorted({axis for axis, _ in seeds.complete}) or [0]:
         totals = doubt.sum(tuple({0, 1, 2} - {axis})).numpy()
         totals = np.convolve(np.pad(totals, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
-        totals[[frame.index(axis, index) for a, index in seeds.complete if a == axis]] = 0
+        totals[frame.among(axis, seeds.complete)] = 0
         if totals.max() > best[0]:
             best = float(totals.max()), (axis, frame.image_index(axis, int(totals.argmax())))
     return best[1]

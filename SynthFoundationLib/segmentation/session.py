@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -18,8 +20,9 @@ from .drawn import Drawn
 from .evidence import collect, fused, noise, prepare, training_set
 from .glance import Show, glance
 from .head import BATCH, Head
-from .result import Result, changed_box, make_result
-from .seeds import CompleteSlices, Slice, check_slices, read_seeds
+from .layout import Layout, boxes_beyond
+from .result import Result, Scores, changed_box, make_result
+from .seeds import CompleteSlices, Seeds, Slice, check_slices, read_seeds
 from .storage import load_session, save_session
 from .workspace import Workspace
 
@@ -31,12 +34,23 @@ EPOCHS = 14  # times that a new head sees the labelled voxels
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """One call of `update`: what the user gave, and the head that answered."""
+    """One call of `update`: what the user gave, and all that its answer can be made from again."""
 
     drawn: Drawn
     complete: tuple[Slice, ...]
     background: int | None
+    layout: Layout
     head: dict[str, Tensor] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class _Standing:
+    """Where a session stands: its edits, the head that goes on, the last answer, and the one before it."""
+
+    edits: tuple[Edit, ...] = ()
+    head: Head | None = None
+    last: Result | None = None
+    before: Result | None = None
 
 
 class FewShotSession:
@@ -70,9 +84,7 @@ class FewShotSession:
         self._more = more_channels(self.image, features, weights)
         self._max_voxels = max_voxels
         self._workspace: Workspace | None = None
-        self._edits: list[Edit] = []
-        self._head: tuple[Head, tuple[int, ...]] | None = None
-        self._last: Result | None = None
+        self._now = _Standing()
 
     @property
     def grid(self) -> Grid:
@@ -82,7 +94,7 @@ class FewShotSession:
     @property
     def edits(self) -> int:
         """How many updates can be undone."""
-        return len(self._edits)
+        return len(self._now.edits)
 
     def update(
         self,
@@ -108,29 +120,39 @@ class FewShotSession:
         glances = check_slices(glances, self.grid.shape)
         labels = self._on_image(seeds)
         read = read_seeds(labels.data.numpy(), complete_slices, background)
-        workspace = self._prepared(len(read.values))
+        now, drawn = self._now, Drawn.of(labels)
+        workspace = self._prepared(drawn, len(read.values), background)
         evidence = collect(workspace, read)
         rows, classes = training_set(workspace, evidence)
         head, steps = self._start(rows, read.values)
         head.fit(rows, classes, steps, noise(workspace, evidence, head))
         if show is not None and glances:
-            seen = glance(workspace, evidence, head, read, glances, self._last)
+            seen = glance(workspace, evidence, head, read, glances, now.last)
             for one, plane in zip(glances, seen, strict=True):
                 show(one, plane)
-        scores = fused(workspace, evidence, head)
-        self._edits.append(Edit(Drawn.of(labels), read.complete, background, head.state()))
-        return self._answer(make_result(scores, labels, read))
+        result = self._compared(make_result(fused(workspace, evidence, head), labels, read))
+        edit = Edit(drawn, read.complete, background, workspace.layout, head.state())
+        before = now.last and replace(now.last, scored=partial(self._scores, now.edits[-1]))
+        self._now = _Standing((*now.edits, edit), head, result, before)
+        return result
 
     def undo(self) -> Result | None:
         """Take back the last `update`: the answer before it, exactly, or None when nothing is left."""
-        if self._edits:
-            self._edits.pop()
-        return self._replay()
+        return self._back_to(self._now.edits[:-1], self._now.before)
 
     def clear(self) -> None:
         """Forget all edits; what was computed about the image stays."""
-        self._edits.clear()
-        self._head = self._last = None
+        self._now = _Standing()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Take back what happens to the session in this block if the block ends in an error."""
+        before = self._now
+        try:
+            yield
+        except BaseException:
+            self._now = before
+            raise
 
     def save(self, path: str | Path) -> None:
         """Write the edits and heads to an .npz file; the image itself is not in it.
@@ -138,7 +160,7 @@ class FewShotSession:
         Raises:
             InputError: the file cannot be written.
         """
-        save_session(path, self.grid, self._edits)
+        save_session(path, self.grid, self._now.edits)
 
     def restore(self, path: str | Path) -> Result | None:
         """Take the edits of a saved session of the same image: its last answer.
@@ -146,32 +168,36 @@ class FewShotSession:
         Raises:
             InputError: not a saved session, one of another image, or of other features; nothing changes then.
         """
-        before, self._edits = self._edits, [Edit(**fields) for fields in load_session(path, self.grid)]
-        try:
-            return self._replay()
-        except InputError:
-            self._edits = before
-            raise
+        return self._back_to(tuple(Edit(**fields) for fields in load_session(path, self.grid)))
 
-    def _replay(self) -> Result | None:
-        """The answer to the last edit, from the head that gave it."""
-        if not self._edits:
-            self._head = self._last = None
+    def _back_to(self, edits: tuple[Edit, ...], answer: Result | None = None) -> Result | None:
+        """Stand where these edits led; their last answer is made again unless it is known."""
+        if not edits:
+            self._now = _Standing()
             return None
-        edit = self._edits[-1]
+        edit = edits[-1]
+        if answer is None:
+            labels, read = self._read(edit)
+            answer = make_result(self._scores(edit), labels, read)
+        result = self._compared(answer)
+        self._now = _Standing(edits, Head.of(edit.head), result)
+        return result
+
+    def _read(self, edit: Edit) -> tuple[LabelMap, Seeds]:
         labels = edit.drawn.label_map(self.grid)
-        read = read_seeds(labels.data.numpy(), edit.complete, edit.background)
-        workspace = self._prepared(len(read.values))
+        return labels, read_seeds(labels.data.numpy(), edit.complete, edit.background)
+
+    def _scores(self, edit: Edit) -> Scores:
+        """Those of an edit, from the head that gave its answer."""
+        read = self._read(edit)[1]
+        workspace = self._laid_out(edit.layout, len(read.values))
         head = Head(workspace.rows.shape[1], len(read.values))
         head.load(edit.head)
-        self._head = (head, read.values)
-        return self._answer(make_result(fused(workspace, collect(workspace, read), head), labels, read))
+        return fused(workspace, collect(workspace, read), head)
 
-    def _answer(self, result: Result) -> Result:
+    def _compared(self, result: Result) -> Result:
         """The result with where it differs from the last one."""
-        result = replace(result, changed=changed_box(self._last, result))
-        self._last = result
-        return result
+        return replace(result, changed=changed_box(self._now.last, result))
 
     def _on_image(self, seeds: LabelsLike) -> LabelMap:
         labels = as_labels(seeds, "the seeds")
@@ -185,20 +211,28 @@ class FewShotSession:
             )
         return moved
 
-    def _prepared(self, labels: int) -> Workspace:
-        """The features, at voxels so large that `labels` fit in memory."""
+    def _prepared(self, drawn: Drawn, labels: int, background: int | None) -> Workspace:
+        """The features, at voxels so large that `labels` fit in memory, wherever structures are drawn."""
+        workspace = self._laid_out(self._workspace.layout if self._workspace else Layout(), labels)
+        beyond = boxes_beyond(drawn, workspace.holds(drawn.where), self.grid.shape, background)
+        layout = workspace.layout
+        return self._laid_out(replace(layout, beyond=(*layout.beyond, *beyond)), labels)
+
+    def _laid_out(self, layout: Layout, labels: int) -> Workspace:
+        """The features on a layout, at larger voxels where `labels` would not fit in memory."""
         room = max(50_000, min(self._max_voxels, MAX_VALUES // labels))
-        if self._workspace is None or self._workspace.frame.voxels > room:
-            self._workspace = Workspace(self.image, room, self._more())
-        return self._workspace
+        kept = self._workspace
+        if kept is None or kept.layout != layout or kept.frame.voxels > room:
+            self._workspace = kept = Workspace(self.image, room, self._more(), layout)
+        return kept
 
     def _start(self, rows: Tensor, values: tuple[int, ...]) -> tuple[Head, int]:
-        """The head to go on from, and how far: the last one where the labels are the same, else a new one."""
-        if self._head is not None and self._head[1] == values:
-            return self._head[0], NEXT_STEPS
+        """A head to fit, and how far: a copy of the last one if the labels are the same, else a new one."""
+        now = self._now
+        if now.head is not None and now.last is not None and now.last.values == values:
+            return now.head.copy(), NEXT_STEPS
         head = Head(rows.shape[1], len(values))
         prepare(head, rows)
-        self._head = (head, values)
         return head, min(max(FIRST_STEPS, EPOCHS * len(rows) // BATCH), MOST_STEPS)
 
 

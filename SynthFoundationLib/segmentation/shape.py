@@ -39,6 +39,7 @@ class LabelledSlice:
     @classmethod
     def of(cls, index: int, labels: np.ndarray, count: int, spacing: tuple[float, float]) -> LabelledSlice:
         """Measure a slice of labels (H, W) in 0 … count-1."""
+        assert labels.min() >= 0, "a slice that is not labelled completely"
         distances = np.full((count, *labels.shape), np.nan, np.float32)
         for label in np.unique(labels):
             inside = labels == label
@@ -71,7 +72,7 @@ class ShapePrior:
         self.depth, self.spacing = shape[axis], tuple(spacing[a] for a in order)
         self._measured: dict[tuple, LabelledSlice] = {}
         self._odds = torch.empty(0)
-        self._filled: dict[int, tuple] = {}
+        self._filled: set[tuple] = set()
 
     def volume(self, slices: dict[int, np.ndarray], count: int) -> tuple[Tensor, Tensor]:
         """Log-odds (D, H, W, count) float16, reused by the next call, and uncertainty (slices,) in mm.
@@ -82,22 +83,32 @@ class ShapePrior:
         """
         labelled = self._measure(slices, count)
         if self._odds.shape[-1:] != (count,):
-            self._odds, self._filled = torch.empty(*self.shape, count, dtype=torch.float16), {}
+            self._odds, self._filled = torch.empty(*self.shape, count, dtype=torch.float16), set()
         stack = self._odds.movedim(self.axis, 0)
-        filled = {}
+        slabs = self._slabs(labelled)
+        self._filled &= slabs.keys()  # before any is overwritten: an edit may be stopped half-way
+        for key, (before, after, end_gap) in slabs.items():
+            if key not in self._filled:
+                self._fill(stack[key[0] : key[1]], before, after, end_gap)
+                self._filled.add(key)
+        for one in labelled:
+            stack[one.index] = self._certain(one)
+        return self._odds, self.uncertainty([s.index for s in labelled])
+
+    def _slabs(
+        self, labelled: list[LabelledSlice]
+    ) -> dict[tuple, tuple[LabelledSlice | None, LabelledSlice | None, float]]:
+        """The slabs between labelled slices: all that determines one → these slices and its end gap, mm."""
+        slabs = {}
         for before, after in zip([None, *labelled], [*labelled, None], strict=True):
             start = before.index + 1 if before else 0
             stop = after.index if after else self.depth
             end = before or after
             end_gap = 0.0 if (before and after) or end is None else self._end_gap(labelled, end)
-            key = (before and before.digest, stop, after and after.digest, end_gap)
-            if stop > start and self._filled.get(start) != key:
-                self._fill(stack[start:stop], before, after, end_gap)
-            filled[start] = key
-        for one in labelled:
-            stack[one.index] = self._certain(one)
-        self._filled = filled
-        return self._odds, self.uncertainty([s.index for s in labelled])
+            if stop > start:
+                key = (start, stop, before and before.digest, after and after.digest, end_gap)
+                slabs[key] = (before, after, end_gap)
+        return slabs
 
     def uncertainty(self, labelled: list[int]) -> Tensor:
         """How far off borders may be in each slice (D,), mm."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from ..errors import InputError
 from ..files import replacing
 from ..geometry import Grid
 from .drawn import Drawn
+from .layout import Layout
 
 if TYPE_CHECKING:
     from .session import Edit
@@ -40,7 +42,15 @@ def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
         names = {str(label): name for label, name in drawn.names.items()}
         colors = {str(label): list(color) for label, color in drawn.colors.items()}
         complete, background = [list(pair) for pair in edit.complete], edit.background
-        about.append({"complete": complete, "background": background, "names": names, "colors": colors})
+        about.append(
+            {
+                "complete": complete,
+                "background": background,
+                "layout": asdict(edit.layout),
+                "names": names,
+                "colors": colors,
+            }
+        )
     header = json.dumps({"format": FORMAT, "grid": _plain(grid), "edits": about})
     with replacing(path) as beside, open(beside, "wb") as file:
         np.savez_compressed(file, header=np.array(header), **arrays)  # type: ignore[arg-type]
@@ -86,5 +96,15 @@ def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], gri
         "drawn": Drawn(where, labels, names, colors),
         "complete": complete,
         "background": about["background"],
+        "layout": _layout(about["layout"], grid),
         "head": head,
     }
+
+
+def _layout(plain: dict[str, Any], grid: Grid) -> Layout:
+    factors = tuple(int(factor) for factor in plain["factors"])
+    beyond = tuple(tuple((int(a), int(b)) for a, b in box) for box in plain["beyond"])
+    ends = [zip(box, grid.shape, strict=True) for box in beyond]
+    if len(factors) != 3 or min(factors) < 1 or not all(0 <= a < b <= n for box in ends for (a, b), n in box):
+        raise ValueError("a layout of another image")
+    return Layout(factors, beyond)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,12 @@ from ..geometry import Grid, resample
 from ..images import Image, foreground, normalise
 from .agreement import Neighbours
 from .appearance import appearances, beside
+from .layout import MARGIN, Box, Layout
 from .placement import placed
+from .seeds import Slice
 from .shape import ShapePrior
 from .tracking import Tracks
 
-MARGIN = 2  # voxels around the body in which labels may still lie
 POSITION = 3.0  # weight of the position against one feature
 
 
@@ -48,6 +50,11 @@ class Frame:
         return int(np.prod(self.shape))
 
     @property
+    def box(self) -> tuple[slice, ...]:
+        """The image voxels that are worked on."""
+        return tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))
+
+    @property
     def work_grid(self) -> Grid:
         """The work voxels in space."""
         first = [a + (f - 1) / 2 for a, f in zip(self.start, self.factors, strict=True)]
@@ -57,35 +64,42 @@ class Frame:
         return Grid(size, spacing, tuple(origin), self.grid.direction)
 
     def index(self, axis: int, index: int) -> int:
-        """The work slice nearest to an image slice."""
-        return min(max(0, (index - self.start[axis]) // self.factors[axis]), self.shape[axis] - 1)
+        """The work slice that holds an image slice of the box."""
+        return (index - self.start[axis]) // self.factors[axis]
+
+    def among(self, axis: int, slices: Iterable[Slice]) -> list[int]:
+        """The work slices along an axis that hold image slices; those outside the box have none."""
+        held = (index for a, index in slices if a == axis and self.start[axis] <= index < self.stop[axis])
+        return [self.index(axis, index) for index in held]
 
     def image_index(self, axis: int, index: int) -> int:
         """The image slice in the middle of a work slice."""
         middle = self.start[axis] + index * self.factors[axis] + (self.factors[axis] - 1) // 2
         return min(middle, self.stop[axis] - 1)
 
+    def work_box(self, box: Box) -> tuple[slice, ...]:
+        """The work voxels that hold the image voxels of a smaller box."""
+        ends = zip(box, self.start, self.factors, strict=True)
+        return tuple(slice((a - s) // f, (b - 1 - s) // f + 1) for (a, b), s, f in ends)
+
     def shrunk(self, classes: np.ndarray) -> np.ndarray:
         """Seeds (−1 unlabelled) of the image on the work voxels; where several meet, the largest wins."""
+        boxed = classes[self.box]
         if self.factors == (1, 1, 1):
-            return classes[tuple(slice(a, b) for a, b in zip(self.start, self.stop, strict=True))]
+            return boxed
         result = np.full(self.shape, -1, classes.dtype)
-        where = np.nonzero(classes >= 0)
-        inside = [
-            (w - a).clip(0, b - a - 1) // f
-            for w, a, b, f in zip(where, self.start, self.stop, self.factors, strict=True)
-        ]
-        np.maximum.at(result, tuple(inside), classes[where])
+        where = np.nonzero(boxed >= 0)
+        np.maximum.at(result, tuple(w // f for w, f in zip(where, self.factors, strict=True)), boxed[where])
         return result
 
 
-def frame_of(image: Image, mask: np.ndarray, max_voxels: int) -> Frame:
-    """The box of `mask` in voxels merged along the finest axes until at most `max_voxels` are left."""
+def frame_of(image: Image, mask: np.ndarray, max_voxels: int, merged: tuple[int, ...] = (1, 1, 1)) -> Frame:
+    """The box of `mask` in voxels merged further, along the finest axes, until `max_voxels` are left."""
     spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
     start = tuple(int(s[0]) for s in spans)
     stop = tuple(int(s[-1]) + 1 for s in spans)
-    factors = [1, 1, 1]
-    frame = Frame(image.grid, start, stop, (1, 1, 1))
+    factors = list(merged)
+    frame = Frame(image.grid, start, stop, merged)
     while frame.voxels > max_voxels:
         factors[int(np.argmin(frame.spacing))] += 1
         frame = Frame(image.grid, start, stop, tuple(factors))
@@ -100,27 +114,35 @@ def position_scale(points: Tensor) -> float:
 class Workspace:
     """Everything about an image that does not depend on labels, computed once and when first needed."""
 
-    def __init__(self, image: Image, max_voxels: int, extra: Image | None = None) -> None:
+    def __init__(
+        self, image: Image, max_voxels: int, extra: Image | None = None, layout: Layout | None = None
+    ) -> None:
         """Find the body, choose the work voxels and describe them.
 
         Args:
             image: the scan.
             max_voxels: how many work voxels there may be.
             extra: channels to add to the description, such as learned features, on any grid.
+            layout: boxes to add to the body, and how far voxels are merged at the least.
         """
-        body = foreground(image)
+        body, wanted = foreground(image), layout or Layout()
         mask = maximum_filter(body.numpy(), 2 * MARGIN + 1)
-        self.frame = frame_of(image, mask, max_voxels)
+        for ends in wanted.beyond:
+            mask[tuple(slice(*one) for one in ends)] = True
+        self.frame = frame_of(image, mask, max_voxels, wanted.factors)
+        self.layout = Layout(self.frame.factors, wanted.beyond)
         grid = self.frame.work_grid
-        box = tuple(slice(a, b) for a, b in zip(self.frame.start, self.frame.stop, strict=True))
         self.volume = normalise(image, body)
         if self.frame.factors == (1, 1, 1):
-            every = (slice(None), *box)
+            every = (slice(None), *self.frame.box)
             self.volume = self.volume[every].contiguous()
-            inside = torch.from_numpy(mask[box].copy())
+            inside = torch.from_numpy(mask[self.frame.box].copy())
         else:
             self.volume = resample(self.volume, image.grid, grid, fill=None, antialias=True)
             inside = resample(torch.from_numpy(mask)[None].float(), image.grid, grid, fill=None)[0] > 0.25
+            for ends in wanted.beyond:
+                inside[self.frame.work_box(ends)] = True
+        self.inside = inside.numpy()
         self.where = inside.flatten().nonzero().flatten()
         more = None if extra is None else resample(extra.data, extra.grid, grid, fill=None, antialias=True)
         self.extra = 0 if more is None else len(more)
@@ -138,6 +160,15 @@ class Workspace:
         points = points - points.mean(0)
         self.position_scale = position_scale(points)
         return points * self.position_scale
+
+    def holds(self, where: np.ndarray) -> np.ndarray:
+        """Which of the image voxels at flat indices (N,) are worked on → (N,) bool."""
+        frame = self.frame
+        spots = np.stack(np.unravel_index(where, frame.grid.shape))
+        start, stop, factors = (np.array(one)[:, None] for one in (frame.start, frame.stop, frame.factors))
+        result: np.ndarray = np.all((spots >= start) & (spots < stop), axis=0)
+        result[result] = self.inside[tuple((spots[:, result] - start) // factors)]
+        return result
 
     def prior(self, axis: int) -> ShapePrior:
         """Shape interpolation along an array axis; the first call tracks the structures."""

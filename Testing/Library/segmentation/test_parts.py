@@ -1,9 +1,11 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import distance_transform_edt, gaussian_filter1d, map_coordinates
 
-from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.errors import Cancelled, InputError
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import Image
 from SynthFoundationLib.segmentation.decide import thresholds
@@ -105,6 +107,37 @@ def test_an_edit_recomputes_only_the_slabs_beside_it(monkeypatch):
     assert torch.equal(edited[9:], before[9:])
     fresh, _ = ShapePrior(prior.tracks, 0, image.shape, (2.0, 1.0, 1.0)).volume(slices, 2)
     assert torch.equal(edited, fresh)
+
+
+@pytest.mark.parametrize("others", [{4: 3}, {4: None}, {4: None, 8: None}, {6: 0}, {1: 0, 8: None}])
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_a_stopped_edit_leaves_no_wrong_shapes_behind(monkeypatch, others, calls):
+    image, discs = moving_disc()
+    prior = ShapePrior(Tracks(image[:, None]), 0, image.shape, (2.0, 1.0, 1.0))
+    slices = {z: discs[z].astype(np.int16) for z in (0, 4, 8, 12)}
+    before = prior.volume(slices, 2)[0].clone()
+    edited = {**slices, **{z: np.roll(discs[z], by or 0, 0).astype(np.int16) for z, by in others.items()}}
+    edited = {z: plane for z, plane in edited.items() if others.get(z, 0) is not None}
+    asked, between = [], prior._between
+
+    def stopping(*args):
+        asked.append(args)
+        if len(asked) == calls:
+            raise Cancelled("stopped")
+        return between(*args)
+
+    monkeypatch.setattr(prior, "_between", stopping)
+    with suppress(Cancelled):
+        prior.volume(edited, 2)
+    monkeypatch.undo()
+    assert torch.equal(prior.volume(slices, 2)[0], before)
+
+
+def test_a_slice_that_is_not_labelled_completely_is_no_shape():
+    image, discs = moving_disc()
+    prior = ShapePrior(Tracks(image[:, None]), 0, image.shape, (2.0, 1.0, 1.0))
+    with pytest.raises(AssertionError, match="completely"):
+        prior.volume({0: np.where(discs[0], 1, -1)}, 2)
 
 
 def test_a_structure_seen_on_one_side_ends_half_way():
@@ -209,3 +242,16 @@ def test_large_images_are_worked_on_in_merged_voxels():
     classes = np.full(grid.shape, -1, np.int16)
     classes[3, 7, 9] = 2
     assert (frame.shrunk(classes) == 2).sum() == 1
+
+
+def test_what_is_drawn_outside_the_box_is_no_seed_at_its_border():
+    grid = Grid((24, 20, 16))
+    mask = np.zeros(grid.shape, bool)
+    mask[4:12, 4:16, 4:20] = True
+    classes = np.full(grid.shape, -1, np.int16)
+    classes[1] = 0
+    classes[14, 2, 2] = 1
+    for most in (5_000, 500):
+        frame = frame_of(Image(torch.rand(grid.shape), grid), mask, most)
+        assert (frame.shrunk(classes) == -1).all()
+        assert frame.among(0, [(0, 1), (0, 4), (0, 11), (0, 12), (1, 5)]) == [0, frame.shape[0] - 1]

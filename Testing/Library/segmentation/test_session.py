@@ -1,14 +1,18 @@
+from contextlib import suppress
+
 import numpy as np
 import pytest
 import torch
 
-from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.errors import Cancelled, InputError
 from SynthFoundationLib.features.unet import UNet, UNetConfig
 from SynthFoundationLib.features.weight_files import save_network
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import Image
 from SynthFoundationLib.segmentation import FewShotSession, segment
 from SynthFoundationLib.segmentation.filters import smoothed
+from SynthFoundationLib.segmentation.head import _Adam
+from SynthFoundationLib.worker.interruptible import Interruptible
 
 GRID = Grid((40, 36, 32), (1.0, 1.2, 2.0), (-10.0, 5.0, 30.0), (0, 1, 0, -1, 0, 0, 0, 0, 1))
 
@@ -132,6 +136,166 @@ def test_undo_gives_the_answer_before(session, scan):
     assert torch.equal(again.labels.data, first.labels.data)
     assert torch.equal(again.confidence.data, first.confidence.data)
     assert session.undo() is None
+
+
+def test_an_answer_that_was_let_go_has_its_probabilities_again(session, scan):
+    first = session.update((on_slices(scan[1], 6, 25), GRID)).probabilities.data
+    session.update((on_slices(scan[1], 6, 12, 25), GRID))
+    assert torch.equal(session.undo().probabilities.data, first)
+
+
+def test_undo_gives_the_answer_before_also_after_voxels_were_merged(scan, monkeypatch):
+    values, truth = (volume.repeat(2, 0).repeat(2, 1).repeat(2, 2) for volume in scan)
+    grid = Grid(tuple(2 * n for n in GRID.size), GRID.spacing)
+    monkeypatch.setattr("SynthFoundationLib.segmentation.session.MAX_VALUES", 600_000)
+    session = FewShotSession((values, grid), "none")
+    answers = [session.update((on_slices(truth, *z), grid)) for z in ((12, 50), (12, 30, 50))]
+    few = session._workspace.frame.factors
+    many = on_slices(truth, 12, 30, 50)
+    many[30, 30:40, 30] = np.arange(10, 20)
+    session.update((many, grid), answers[1].complete_slices)
+    assert session._workspace.frame.factors != few
+    for answer in answers[::-1]:
+        again = session.undo()
+        assert torch.equal(again.labels.data, answer.labels.data)
+        assert torch.equal(again.confidence.data, answer.confidence.data)
+
+
+def stopping(after):
+    """Stops what runs in it before its next call of torch once there were so many."""
+    left = iter(range(after))
+
+    def check():
+        if next(left, None) is None:
+            raise Cancelled("stopped")
+
+    return Interruptible(check)
+
+
+@pytest.fixture(scope="module")
+def edits(scan):
+    """Three sets of seeds, and how many calls of torch the second takes after the first."""
+    seeds = [(on_slices(scan[1], *z), GRID) for z in ((6, 25), (6, 12, 25), (6, 14, 25))]
+    session, calls = FewShotSession((scan[0], GRID), "none"), []
+    session.update(seeds[0])
+    with Interruptible(lambda: calls.append(1)):
+        session.update(seeds[1])
+    return seeds, len(calls)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.4, 0.8, 0.99])
+def test_a_stopped_update_leaves_no_trace(scan, edits, share):
+    (first, second, third), calls = edits
+    calm, stopped = (FewShotSession((scan[0], GRID), "none") for _ in range(2))
+    for session in (calm, stopped):
+        session.update(first)
+    with pytest.raises(Cancelled), stopping(int(share * calls)):
+        stopped.update(second)
+    assert stopped.edits == 1
+    assert torch.equal(stopped.update(third).confidence.data, calm.update(third).confidence.data)
+
+
+def test_a_stopped_undo_can_be_asked_again(session, edits):
+    first = session.update(edits[0][0])
+    session.update(edits[0][1])
+    with pytest.raises(Cancelled), stopping(2):
+        session.undo()
+    assert session.edits == 2
+    assert torch.equal(session.undo().labels.data, first.labels.data)
+
+
+def test_a_stopped_first_update_does_not_count_as_training(scan, monkeypatch):
+    seeds = (on_slices(scan[1], 6, 16, 25), GRID)
+    session, steps, step = FewShotSession((scan[0], GRID), "none"), [], _Adam.step
+
+    def stopping(self, loss, rate):
+        steps.append(rate)
+        if len(steps) == 3:
+            raise Cancelled("stopped")
+        step(self, loss, rate)
+
+    monkeypatch.setattr(_Adam, "step", stopping)
+    with pytest.raises(Cancelled):
+        session.update(seeds)
+    answer = session.update(seeds)
+    fresh = FewShotSession((scan[0], GRID), "none").update(seeds)
+    assert torch.equal(answer.confidence.data, fresh.confidence.data)
+
+
+def test_what_fails_in_a_transaction_is_taken_back(session, scan):
+    first = session.update((on_slices(scan[1], 6, 25), GRID))
+    with suppress(OSError), session.transaction():
+        session.update((on_slices(scan[1], 6, 12, 25), GRID))
+        raise OSError("the disk is full")
+    assert session.edits == 1
+    session.update((on_slices(scan[1], 6, 14, 25), GRID))
+    assert torch.equal(session.undo().labels.data, first.labels.data)
+
+
+@pytest.fixture(scope="module")
+def in_air(scan):
+    """The scan with air around it, in which a small bright cube lies that is not taken for body."""
+    image, truth = (np.pad(volume, 8) for volume in scan)
+    cube = (slice(2, 7),) * 3
+    image[cube], truth[cube] = 2.0, 9
+    return image, truth, Grid(image.shape[::-1], GRID.spacing)
+
+
+@pytest.mark.parametrize("most", [8_000_000, 15_000])
+def test_an_empty_complete_slice_outside_the_body_says_nothing_in_it(in_air, most):
+    image, truth, grid = in_air
+    seeds, complete = on_slices(np.where(truth == 9, 0, truth), 14, 24, 33), [(0, 14), (0, 24), (0, 33)]
+    plain, told = (
+        FewShotSession((image, grid), "none", most).update((seeds, grid), slices)
+        for slices in (complete, [*complete, (0, 1), (1, 0)])
+    )
+    assert torch.equal(plain.labels.data, told.labels.data)
+    assert torch.equal(plain.confidence.data, told.confidence.data)
+
+
+@pytest.mark.parametrize("most", [8_000_000, 15_000])
+def test_what_is_drawn_outside_the_body_is_segmented_there(in_air, most):
+    image, truth, grid = in_air
+    seeds = on_slices(truth, 2, 6)
+    session = FewShotSession((image, grid), "none", most)
+    first = session.update((seeds, grid), glances=[(0, 4), (0, 44)], show=lambda one, plane: None)
+    labels = first.labels.data.numpy()
+    np.testing.assert_array_equal(labels[[2, 6]], truth[[2, 6]])
+    assert (labels[4, 2:7, 2:7] == 9).mean() > 0.8
+    assert (labels == 9).sum() < 200
+    session.update((on_slices(truth, 2, 6, 24), grid))
+    assert torch.equal(session.undo().labels.data, first.labels.data)
+
+
+def test_one_voxel_outside_the_body_is_kept(in_air):
+    image, _, grid = in_air
+    seeds = np.zeros(grid.shape, np.int32)
+    seeds[44, 50, 2] = 5
+    for complete in ("auto", "none"):
+        result = segment((image, grid), (seeds, grid), complete, features="none")
+        assert result.labels.data[44, 50, 2] == 5
+
+
+def test_a_sessions_layout_is_saved_with_it(in_air, tmp_path):
+    image, truth, grid = in_air
+    session = FewShotSession((image, grid), "none")
+    last = session.update((on_slices(truth, 2, 6), grid))
+    session.save(tmp_path / "case.npz")
+    restored = FewShotSession((image, grid), "none").restore(tmp_path / "case.npz")
+    assert torch.equal(restored.labels.data, last.labels.data)
+    assert torch.equal(restored.confidence.data, last.confidence.data)
+
+
+def test_a_slip_of_the_brush_costs_no_new_look_at_the_image(in_air):
+    image, truth, grid = in_air
+    session = FewShotSession((image, grid), "none")
+    seeds = on_slices(np.where(truth == 9, 0, truth), 14, 24, 33)
+    session.update((seeds, grid))
+    workspace = session._workspace
+    seeds[24, 1, 1:4] = 3
+    result = session.update((seeds, grid), [(0, 14), (0, 24), (0, 33)])
+    assert session._workspace is workspace
+    np.testing.assert_array_equal(result.labels.data.numpy()[24], seeds[24])
 
 
 def test_a_saved_session_goes_on_where_it_was(session, scan, tmp_path):
