@@ -52,7 +52,7 @@ def _version(package: str) -> str | None:
 def _devices() -> str:
     import torch
 
-    from .devices import available
+    from ..devices import available
 
     names = {"cpu": f"cpu ({torch.get_num_threads()} threads)"}
     if "cuda" in available():

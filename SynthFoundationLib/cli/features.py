@@ -39,12 +39,12 @@ def features(
     ] = None,
 ) -> None:
     """Compute dense features of an image of any modality."""
+    from ..devices import chosen
     from ..errors import MemoryBoundError, MemoryShortage
     from ..features.extract import extract_features
     from ..files import check_place
     from ..frugal import first_that_fits
     from ..images import Image, as_image, write_image
-    from .devices import chosen
 
     check_place(output, (".nrrd", ".nii.gz", ".nii", ".mha"))
     if picture is not None:

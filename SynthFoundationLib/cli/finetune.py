@@ -52,9 +52,9 @@ def finetune(
     With five or more, one in five is held out to choose the best moment and to stop early. Interrupted, the
     training can be resumed.
     """
+    from ..devices import chosen
     from ..finetuning import finetune as run
     from ..segmentation.cases import find_cases
-    from .devices import chosen
 
     cases = find_cases(images, labels)
     with progress_bar("training") as progress:

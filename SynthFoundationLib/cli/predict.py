@@ -34,12 +34,12 @@ def predict(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Segment images with a trained model; each label map has the name and the grid of its image."""
+    from ..devices import chosen
     from ..files import output_folder
     from ..finetuning import Segmenter
     from ..finetuning import predict as run
     from ..images import write_labels
     from ..segmentation.cases import find_images
-    from .devices import chosen
 
     segmenter, cases, where = Segmenter.load(model), find_images(images), chosen(device.value)
     with output_folder(output) as folder, progress_bar("predicting") as progress:

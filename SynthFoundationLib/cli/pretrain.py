@@ -22,8 +22,8 @@ def pretrain(
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
 ) -> None:
     """Train a feature extractor on synthetic pairs. No image is needed."""
+    from ..devices import chosen
     from ..pretraining import pretrain as run
-    from .devices import chosen
 
     result = run(config, output, resume, str(chosen(device.value)))
     say(f"Wrote {output}: " + ", ".join(f"{name} {value:.4g}" for name, value in result.items()))

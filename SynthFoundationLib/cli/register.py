@@ -70,11 +70,11 @@ def register(
     seed: Annotated[int, _method("Same seed, same result.", min=0, max=LARGEST_SEED)] = 0,
 ) -> None:
     """Register MOVING to FIXED and write the moved image, transforms and a report."""
+    from ..devices import chosen
     from ..files import output_folder
     from ..frugal import coarser_presets, first_that_fits
     from ..registration import register as run
     from ..registration.carried import read_carried
-    from .devices import chosen
 
     read_carried(moving_labels or [], moving_points or [])  # refused now, not after the work
     with output_folder(output) as folder, progress_bar("registering") as progress:

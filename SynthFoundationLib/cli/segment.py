@@ -163,9 +163,9 @@ def _from_scans(
 
 def _learned(features: MoreFeatures, weights: str | None, device: Device) -> Callable[[Image], Image] | None:
     """What gives learned features of an image, where they are wanted."""
+    from ..devices import chosen
     from ..features.registry import Registry
     from ..segmentation.channels import learned_channels
-    from .devices import chosen
 
     installed = weights is not None or Registry.read().default is not None
     if features is MoreFeatures.none or (features is MoreFeatures.auto and not installed):

@@ -24,9 +24,9 @@ def synthesize(
     ] = 0,
 ) -> None:
     """Write synthetic pairs, their labels and parameters, and a contact sheet."""
+    from ..devices import chosen
     from ..files import output_folder
     from ..synthesis import synthesize as run
-    from .devices import chosen
 
     with output_folder(output) as folder:
         sheet = run(count, folder, size, seed, templates, str(chosen(device.value)))

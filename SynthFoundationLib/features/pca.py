@@ -32,18 +32,18 @@ def features_to_rgb(volumes: Sequence[Tensor], masks: Sequence[Tensor | None] | 
         )
     mean, axes = _principal_axes(samples)
     scores = [(sample - mean) @ axes for sample in samples]
-    quantiles = torch.tensor(RANGE, dtype=torch.float64, device=mean.device)
+    quantiles = torch.tensor(RANGE, dtype=torch.float64)
     bounds = torch.stack([score.quantile(quantiles, dim=0) for score in scores]).mean(0)
     return [_colour(volume, mean, axes, bounds) for volume in volumes]
 
 
 def _sample(volume: Tensor, mask: Tensor | None) -> Tensor:
-    """Return at most about `SAMPLE` evenly taken voxels (N, C) in float64."""
+    """Return at most about `SAMPLE` evenly taken voxels (N, C) in float64, which not every device has."""
     flat = volume.flatten(1)
     if mask is None:
-        return flat[:, :: max(1, flat.shape[1] // SAMPLE)].T.double()
+        return flat[:, :: max(1, flat.shape[1] // SAMPLE)].T.cpu().double()
     inside = mask.flatten().nonzero()[:, 0]
-    return flat[:, inside[:: max(1, len(inside) // SAMPLE)]].T.double()
+    return flat[:, inside[:: max(1, len(inside) // SAMPLE)]].T.cpu().double()
 
 
 def _principal_axes(samples: list[Tensor]) -> tuple[Tensor, Tensor]:

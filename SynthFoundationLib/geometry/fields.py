@@ -53,7 +53,9 @@ def inversion_error(displacement: torch.Tensor, inverse: torch.Tensor, grid: Gri
 
 
 def jacobian_determinant(displacement: torch.Tensor, grid: Grid) -> torch.Tensor:
-    """Determinant of ∇(x + u(x)) at the inner voxels, by central differences → (D−2, H−2, W−2)."""
+    """Determinant of ∇(x + u(x)) at the inner voxels, by central differences → (D−2, H−2, W−2), or none."""
+    if min(grid.size) < 3:
+        return displacement.new_empty([max(0, n - 2) for n in grid.shape])
     u = to_voxels(displacement, grid)
     columns = []
     for axis in (3, 2, 1):
@@ -70,18 +72,17 @@ def jacobian_determinant(displacement: torch.Tensor, grid: Grid) -> torch.Tensor
     return (torch.linalg.cross(a, b, dim=0) * c).sum(0)
 
 
-def log_jacobian_statistics(
-    displacement: torch.Tensor, grid: Grid, mask: torch.Tensor | None = None
-) -> dict[str, float]:
-    """Percentage of folded voxels and spread of the log-Jacobian (inside a (D, H, W) bool `mask`)."""
-    if min(grid.size) < 3:
-        return {"folds_percent": 0.0, "log_jacobian_sd": 0.0}
+def log_jacobian_statistics(displacement: torch.Tensor, grid: Grid) -> dict[str, float]:
+    """Percentage of folded voxels; spread, least and largest value of the log-Jacobian."""
     determinant = jacobian_determinant(displacement, grid)
-    if mask is not None and bool(mask[1:-1, 1:-1, 1:-1].any()):
-        determinant = determinant[mask[1:-1, 1:-1, 1:-1]]
+    if not determinant.numel():
+        determinant = torch.ones(1)
+    logs = determinant.cpu().double().clamp(1e-3, 1e3).log()
     return {
-        "folds_percent": 100 * float((determinant <= 0).double().mean()),
-        "log_jacobian_sd": float(determinant.double().clamp(1e-3, 1e3).log().std(correction=0)),
+        "folds_percent": 100 * float((determinant <= 0).float().mean()),
+        "log_jacobian_sd": float(logs.std(correction=0)),
+        "log_jacobian_min": float(logs.min()),
+        "log_jacobian_max": float(logs.max()),
     }
 
 

@@ -70,7 +70,7 @@ class DisplacementField(Transform):
     """y = x + u(x), u linear between the voxels of `grid` and zero outside them, as in ITK.
 
     A field that comes with its own `inverse_data` on the same grid inverts exactly as it was solved; any
-    other is inverted by fixed-point iteration.
+    other is inverted by fixed-point iteration, once.
     """
 
     def __init__(self, data: torch.Tensor, grid: Grid, inverse_data: torch.Tensor | None = None) -> None:
@@ -104,6 +104,7 @@ class DisplacementField(Transform):
                 f"the displacement field has no inverse: {100 * share:.0f} % of its voxels fold or tear; "
                 "give the file of the inverse transform instead"
             )
+        self.inverse_data = inverse
         return DisplacementField(inverse, self.grid, self.data)
 
     def __repr__(self) -> str:

@@ -181,7 +181,10 @@ def _stacked(images: list[Image], what: str) -> Image:
     grid, data = images[0].grid, []
     for number, image in enumerate(images, start=1):
         same = image.grid.same_space(grid)
-        data.append(image.data if same else resample(image.data, image.grid, grid, antialias=True))
+        outside = float(image.data.min())  # such as air
+        data.append(
+            image.data if same else resample(image.data, image.grid, grid, fill=outside, antialias=True)
+        )
         low, high = data[-1].aminmax()
         if low == high:
             raise InputError(

@@ -137,9 +137,13 @@ def from_plain(tables: dict[str, Any]) -> PretrainConfig:
         raise InputError(f"margin {config.data.margin}: an even number of voxels, at least 0, is needed")
     if config.data.render not in ("cpu", "device"):
         raise InputError(f"[data] render is {config.data.render!r}; it must be 'cpu' or 'device'")
+    if config.run.seed > LAST_SEED:
+        raise InputError(f"[run] seed is {config.run.seed}; it must be 0 to {LAST_SEED}")
     return config
 
 
+# The last seed; the next would train on the pairs that validation is made of.
+LAST_SEED = 999
 # Where zero means something; all other numbers must be positive.
 ZERO = {"margin", "workers", "bend", "label_weight", "place_weight", "place_radius", "background"}
 ZERO |= {"weight_decay", "warmup", "decay", "average", "seed", "picture_every", "threads", "target"}

@@ -6,22 +6,25 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from SynthFoundationLib.pretraining.config import PretrainConfig
+from SynthFoundationLib.pretraining.config import LAST_SEED, PretrainConfig
 from SynthFoundationLib.pretraining.windows import Windows, look, sample_window
 from SynthFoundationLib.synthesis import render_batch, sample
 
+# Seeds of pairs that a training of one seed may use.
+PAIRS_OF_A_SEED = 10**9
 # Seeds of validation pairs start here; training never gets that far.
-VALIDATION_SEED = 10**12
+VALIDATION_SEED = (LAST_SEED + 1) * PAIRS_OF_A_SEED
 
 
 def batch_seeds(config: PretrainConfig, index: int) -> list[int]:
     """Seeds of the pairs of one batch."""
-    first = config.run.seed * 10**9 + index * config.data.pairs
+    first = config.run.seed * PAIRS_OF_A_SEED + index * config.data.pairs
     return [first + k for k in range(config.data.pairs)]
 
 
@@ -30,14 +33,20 @@ def make_batch(
 ) -> Windows:
     """Render pairs and look at each through two windows; `turn` 0 shifts the second without rotating it."""
     whole = config.data.side + config.data.margin
-    templates: dict[str, Any] | None = None
-    if config.data.templates:
-        from SynthFoundationLib.synthesis.templates import open_templates
-
-        templates = open_templates(config.data.templates)
+    templates = _templates(config.data.templates)
     pair = render_batch([sample(seed, (whole,) * 3, templates) for seed in seeds], device)
     windows = [sample_window(seed, whole, config.data.side, turn, config.data.bend) for seed in seeds]
     return look(pair.view1, pair.view2, pair.labels, windows, config.data.side)
+
+
+@cache
+def _templates(folder: str) -> dict[str, Any] | None:
+    """What `sample` takes shapes from; a folder of many thousand files is looked through once a process."""
+    if not folder:
+        return None
+    from SynthFoundationLib.synthesis.templates import open_templates
+
+    return open_templates(folder)
 
 
 class Batches(Dataset[Windows]):
@@ -64,6 +73,7 @@ def stream(
         for number in numbers:
             yield make_batch(config, batch_seeds(config, number), device)
         return
+    _templates(config.data.templates)  # the cache of shapes is there when the workers ask for it
     loader = DataLoader(
         Batches(config, numbers, device if config.data.render == "device" else "cpu"),
         batch_size=None,

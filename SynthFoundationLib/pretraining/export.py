@@ -13,11 +13,11 @@ from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.features.unet import UNet
 from SynthFoundationLib.features.weight_files import save_network
 from SynthFoundationLib.pretraining.config import PretrainConfig, from_plain
-from SynthFoundationLib.pretraining.data import make_batch
+from SynthFoundationLib.pretraining.data import VALIDATION_SEED, make_batch
 from SynthFoundationLib.pretraining.evaluate import checkpoint_facts, load_network
 
 # Batches for the running statistics start here: neither trained on nor validated on.
-CALIBRATION_SEED = 2 * 10**12
+CALIBRATION_SEED = 2 * VALIDATION_SEED
 
 
 @torch.no_grad()

@@ -17,6 +17,15 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
 
 
+def past_losses(folder: Path, step: int) -> list[float]:
+    """The losses of the steps before this one, as an earlier run wrote them down."""
+    table = folder / "losses.csv"
+    if not table.exists():
+        return []
+    with table.open(newline="", encoding="utf-8") as file:
+        return [float(row["total"]) for row in csv.DictReader(file) if int(row["step"]) < step]
+
+
 class Journal:
     """Writes `losses.csv`, `validation.jsonl` and, when TensorBoard is installed, its event file."""
 

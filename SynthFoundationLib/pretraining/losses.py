@@ -55,8 +55,6 @@ def place_contrast(
 
 def _far_within(place: Tensor, radius: float) -> Tensor:
     """Whether two anchors of one pair are closer than the radius, (N, N)."""
-    # Pairs are set far apart along the first axis, so that one matrix product measures all distances exactly.
-    at = place[:, 1:].double()
-    at = at + torch.nn.functional.pad(place[:, :1].double() * 1e5, (0, 2))
-    square = at.square().sum(1)
-    return square[:, None] + square[None, :] - 2 * at @ at.T < radius * radius
+    at, pair = place[:, 1:].float(), place[:, 0]
+    far = torch.cdist(at, at, compute_mode="donot_use_mm_for_euclid_dist")  # exact near zero
+    return (far < radius) & (pair[:, None] == pair)

@@ -23,7 +23,7 @@ from SynthFoundationLib.pretraining.checkpoint import (
 )
 from SynthFoundationLib.pretraining.config import PretrainConfig
 from SynthFoundationLib.pretraining.data import stream
-from SynthFoundationLib.pretraining.journal import Journal
+from SynthFoundationLib.pretraining.journal import Journal, past_losses
 from SynthFoundationLib.pretraining.model import ContrastiveModel, Unrounded
 from SynthFoundationLib.pretraining.schedule import Length, rate_at
 from SynthFoundationLib.pretraining.validate import draw_pictures, validate
@@ -124,7 +124,7 @@ class Trainer:
         run, fabric, chief = self.config.run, self.fabric, self.fabric.global_rank == 0
         journal = Journal(self.folder, self.step, self.quiet) if chief else None
         batches = stream(self.config, self.step, fabric.global_rank, fabric.world_size, fabric.device)
-        recent: list[float] = []
+        recent = past_losses(self.folder, self.step) if chief else []
         while self.step < self.length.steps:
             values = self.advance(batches)
             recent.append(values["total"])

@@ -27,13 +27,6 @@ class Pull(NamedTuple):
     weight: float
 
 
-class LinearStep(NamedTuple):
-    """Result of a linear stage: 4×4 map of fixed to moving voxel indices, and the data error."""
-
-    matrix: np.ndarray
-    error: float
-
-
 def register_linear(
     fixed: torch.Tensor,
     moving: torch.Tensor,
@@ -44,8 +37,8 @@ def register_linear(
     tolerance: float = 0.02,
     pull: Pull | None = None,
     beat: Beat = silent,
-) -> LinearStep:
-    """Align (C, D, H, W) features that lie on one grid.
+) -> np.ndarray:
+    """Align (C, D, H, W) features that lie on one grid: 4×4 map of fixed to moving voxel indices.
 
     `stiffness` holds back stretch and shear, in units of the mean data term: images of different stretches of
     the body would otherwise be squeezed until their outlines agree. Stops when no voxel moves by `tolerance`
@@ -54,12 +47,10 @@ def register_linear(
     frame = _Frame(weight[0])
     total = np.eye(4)
     generators = _generators(kind)
-    error = float("nan")
     read = Warp(moving)
     for done in range(iterations):
         displacement = frame.displacement(total - np.eye(4)) if done else None
         equations = normal_equations(fixed, read, displacement, weight, beat)
-        error = equations.error
         hessian, gradient = frame.project(equations.matrix, equations.vector)
         if pull is not None:
             hessian, gradient = _pulled(hessian, gradient, frame, total, pull)
@@ -75,7 +66,7 @@ def register_linear(
         total = total @ (_rotation_of(step) if kind == "rigid" else np.eye(4) + step)
         if largest < tolerance:
             break
-    return LinearStep(frame.to_index(total), error)
+    return frame.to_index(total)
 
 
 class _Frame:
@@ -181,4 +172,4 @@ def _rotation_of(step: np.ndarray) -> np.ndarray:
     return result
 
 
-__all__ = ["LinearKind", "LinearStep", "Pull", "register_linear"]
+__all__ = ["LinearKind", "Pull", "register_linear"]

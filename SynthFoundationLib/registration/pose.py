@@ -101,9 +101,9 @@ def refine_pose(
                 pull=_pull(landmarks, through, grid, options.landmark_weight),
                 beat=beat,
             )
-            moved = grid.matrix @ relaxation(step.matrix) @ grid.inverse_matrix
+            moved = grid.matrix @ relaxation(step) @ grid.inverse_matrix
             pose = Pose(Affine(pose.affine.matrix @ moved), pose.base)
-            if np.abs(relaxation.move(step.matrix)).max() < tolerance:
+            if np.abs(relaxation.move(step)).max() < tolerance:
                 break
     return pose
 

@@ -86,6 +86,8 @@ class RegistrationSession:
             )
         if isinstance(initial_transform, (str, Path)):
             initial_transform = read_transform(initial_transform)
+        if initial_transform is not None:
+            initial_transform.inverse()  # what has none is refused before the work, not after it
         self._initial = initial_transform
         self._descriptor = Descriptor(features, weights)
         device = chosen(device)

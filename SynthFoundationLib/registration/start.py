@@ -309,7 +309,7 @@ class _Refinement:
             step = register_linear(
                 self.fixed, image, weight, kind, self.settings.iterations, self.settings.stiffness
             )
-            matrix = matrix @ self.grid.matrix @ step.matrix @ self.grid.inverse_matrix
+            matrix = matrix @ self.grid.matrix @ step @ self.grid.inverse_matrix
         return self.judged(candidate._replace(matrix=matrix))
 
     def judged(self, candidate: Candidate) -> Candidate:

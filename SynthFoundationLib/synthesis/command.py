@@ -44,7 +44,9 @@ def synthesize(
         from SynthFoundationLib.synthesis.templates import open_templates
 
         source = open_templates(templates)
-    pairs, titles = [], []
+    from SynthFoundationLib.synthesis.sheet import block, contact_sheet
+
+    blocks, titles = [], []
     for k in range(count):
         parameters = sample(seed + k, (size,) * 3, source)
         pair = render(parameters, device)
@@ -53,11 +55,9 @@ def synthesize(
         text = json.dumps(parameters, indent=1)
         (folder / f"{k:04d}_parameters.json").write_text(text, encoding="utf-8")
         if k < 32:
-            pairs.append(pair)
+            blocks.append(block(pair))
             titles.append(f"seed {seed + k}: {len(pair.labels.unique())} labels")
-    from SynthFoundationLib.synthesis.sheet import contact_sheet
-
-    return contact_sheet(pairs, folder / "sheet.png", titles)
+    return contact_sheet(blocks, folder / "sheet.png", titles)
 
 
 def _write(volume: Tensor, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from SynthFoundationLib.synthesis.engine import Pair
 
 
+@cache
 def label_colors(count: int = 256) -> np.ndarray:
     """A fixed palette, background black, neighbours in number far apart in hue: (count, 3)."""
     from matplotlib.colors import hsv_to_rgb
@@ -21,30 +23,30 @@ def label_colors(count: int = 256) -> np.ndarray:
     return colors
 
 
-def contact_sheet(pairs: Sequence[Pair], path: str | Path, titles: Sequence[str] | None = None) -> Path:
-    """Write a PNG with one pair per block: rows are planes, columns first view, second view, labels."""
+def block(pair: Pair) -> np.ndarray:
+    """One pair as a picture (rows, columns, 3): rows are planes, columns first view, second view, labels."""
+    volumes, colors = [volume.cpu().numpy() for volume in pair], label_colors()
+    strips = []
+    for plane in range(3):
+        *views, labels = (volume.take(volume.shape[plane] // 2, plane) for volume in volumes)
+        strips.append(np.concatenate([*(np.repeat(v[..., None], 3, 2) for v in views), colors[labels]], 1))
+    width = max(strip.shape[1] for strip in strips)
+    return np.concatenate([np.pad(s, ((0, 2), (0, width - s.shape[1]), (0, 0))) for s in strips])
+
+
+def contact_sheet(blocks: Sequence[np.ndarray], path: str | Path, titles: Sequence[str]) -> Path:
+    """Write a PNG with one block per pair."""
     from matplotlib.figure import Figure
 
-    columns = min(4, len(pairs))
-    rows = -(-len(pairs) // columns)
-    colors = label_colors()
+    columns = min(4, len(blocks))
+    rows = -(-len(blocks) // columns)
     figure = Figure(figsize=(3.6 * columns, 3.8 * rows), dpi=100, facecolor="white")
     axes = figure.subplots(rows, columns, squeeze=False)
-    for k, axis in enumerate(axes.flat):
+    for axis in axes.flat:
         axis.axis("off")
-        if k >= len(pairs):
-            continue
-        views = [pairs[k].view1.cpu().numpy(), pairs[k].view2.cpu().numpy()]
-        labels = colors[pairs[k].labels.cpu().numpy()]
-        strips = []
-        for plane in range(3):
-            cut = [volume.take(volume.shape[plane] // 2, plane) for volume in (*views, labels)]
-            strips.append(
-                np.concatenate([np.repeat(c[..., None], 3, 2) if c.ndim == 2 else c for c in cut], 1)
-            )
-        width = max(s.shape[1] for s in strips)
-        axis.imshow(np.concatenate([np.pad(s, ((0, 2), (0, width - s.shape[1]), (0, 0))) for s in strips]))
-        axis.set_title(titles[k] if titles else f"pair {k}", fontsize=8)
+    for axis, picture, title in zip(axes.flat, blocks, titles, strict=False):
+        axis.imshow(picture)
+        axis.set_title(title, fontsize=8)
     figure.tight_layout(pad=0.4)
     target = Path(path)
     partial = target.with_name(f".{target.stem}.partial{target.suffix}")

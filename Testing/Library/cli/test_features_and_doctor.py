@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from SynthFoundationLib import __version__
 from SynthFoundationLib.cli.app import app
-from SynthFoundationLib.cli.devices import available
+from SynthFoundationLib.devices import available
 from SynthFoundationLib.features.extract import extract_features
 from SynthFoundationLib.frugal import free_gb
 from SynthFoundationLib.geometry import Grid

@@ -30,3 +30,12 @@ def test_a_field_that_folds_is_refused(factor):
 def test_a_field_that_came_with_its_inverse_is_not_solved_again():
     field = DisplacementField(torch.ones(3, *GRID.shape), GRID, 7 * torch.ones(3, *GRID.shape))
     assert float(field.inverse().data.mean()) == 7.0
+
+
+@pytest.mark.parametrize("size", [(8, 8, 1), (8, 1, 8), (2, 8, 8)])
+def test_a_field_of_one_slice_has_an_inverse(size):
+    grid = Grid(size)
+    data = torch.zeros(3, *grid.shape)
+    data[1] = 1.5
+    middle = grid.to_physical((np.array(size) - 1) / 2)[None]
+    np.testing.assert_allclose(DisplacementField(data, grid).inverse().apply(middle), middle - [0, 1.5, 0])

@@ -79,6 +79,14 @@ def test_contrasts_on_other_grids_are_brought_to_the_first(tmp_path):
     np.testing.assert_allclose(both.data[1][inner], both.data[0][inner], atol=0.2)
 
 
+def test_where_a_contrast_ends_there_is_air_as_in_the_rest_of_it():
+    near = Grid((6, 6, 6), (1.0, 1.0, 1.0))
+    far = Grid((6, 6, 6), (1.0, 1.0, 1.0), (3.0, 0.0, 0.0))
+    tissue = np.random.default_rng(0).uniform(-1000, 400, (6, 6, 6))
+    beyond = as_image([(tissue, near), (tissue, far)]).data[1, :, :, :2]
+    np.testing.assert_allclose(beyond, tissue.min(), rtol=1e-6)
+
+
 @pytest.mark.parametrize("source", [None, 3, [], {}, (np.zeros((3, 3, 3)),), np.zeros((9, 8, 7))])
 def test_anything_else_is_refused_by_the_name_the_caller_gave(source):
     with pytest.raises(InputError, match="the fixed image"):

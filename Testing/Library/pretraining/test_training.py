@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.errors import InputError, SynthFoundationError
 from SynthFoundationLib.features.unet import UNet
 from SynthFoundationLib.features.weight_files import read_network, sha256_of
 from SynthFoundationLib.features.weights import load_weights
@@ -242,6 +242,15 @@ def test_an_old_run_is_neither_overwritten_nor_continued_with_another_network(tm
         pretrain(write(tmp_path, norm="instance"), tmp_path / "run", resume=True, device="cpu", quiet=True)
 
 
+def test_a_finished_run_that_is_resumed_is_judged_by_the_losses_it_had(tmp_path):
+    config = write(tmp_path, steps=4)
+    whole = pretrain(config, tmp_path / "run", device="cpu", quiet=True)
+    assert pretrain(config, tmp_path / "run", resume=True, device="cpu", quiet=True) == whole
+    config.write_text(config.read_text().replace("steps = 4", "steps = 4\ntarget = 0.01"))
+    with pytest.raises(SynthFoundationError, match="above the target"):
+        pretrain(config, tmp_path / "run", resume=True, device="cpu", quiet=True)
+
+
 def test_settings_that_change_on_resuming_are_remembered(tmp_path):
     config = write(tmp_path, steps=4)
     pretrain(config, tmp_path / "run", device="cpu", quiet=True)
@@ -258,6 +267,8 @@ def test_the_validation_pairs_are_never_trained_on():
     seeds = [s for k in (0, 1, 10**6) for s in batch_seeds(config, k)]
     assert len(set(seeds)) == len(seeds)
     assert max(seeds) < 10**12
+    with pytest.raises(InputError, match="seed is 1000; it must be 0 to 999"):
+        from_plain({"run": {"seed": 1000}})
 
 
 @pytest.mark.parametrize(

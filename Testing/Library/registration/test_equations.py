@@ -29,15 +29,12 @@ def test_normal_equations_are_those_of_least_squares_at_each_voxel(channels, lat
         gradient[(a, *inner)] = np.gradient(both, axis=axis)[inner]
     matrix = [(gradient[a] * gradient[b]).mean(0) * weight_inside for a, b in PAIRS]
     vector = (gradient * residual).mean(1) * weight_inside
-    error = ((residual**2).mean(0) * weight_inside).sum() / weight_inside.sum()
 
     a, b, d, w = (torch.from_numpy(x).float() for x in (fixed, moving, displacement, weight[None]))
     found = normal_equations(a, Warp(b), d, w)
 
     np.testing.assert_allclose(found.matrix, matrix, atol=1e-4)
     np.testing.assert_allclose(found.vector, vector, atol=1e-4)
-    assert found.error == pytest.approx(error, rel=1e-4)
-    assert found.overlap == pytest.approx(weight_inside.sum() / weight.size, rel=1e-4)
 
 
 def test_the_vector_is_half_the_downhill_slope_of_the_error(pattern, lattice):

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from SynthFoundationLib.errors import InputError, WeightsError
-from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.geometry import DisplacementField, Grid, grid_points
 from SynthFoundationLib.images import Image, LabelMap
-from SynthFoundationLib.registration import register
+from SynthFoundationLib.registration import RegistrationSession, register
 
 GRID = Grid((8, 8, 8))
 SCAN = Image(torch.rand(8, 8, 8, generator=torch.Generator().manual_seed(0)), GRID)
@@ -21,6 +21,10 @@ def empty_mask():
 def mask_elsewhere():
     far = Grid((8, 8, 8), origin=(500.0, 0.0, 0.0))
     return LabelMap(torch.ones(8, 8, 8, dtype=torch.int32), far)
+
+
+def folding():
+    return DisplacementField(-2 * grid_points(GRID).movedim(-1, 0), GRID)
 
 
 @pytest.mark.parametrize(
@@ -44,11 +48,17 @@ def mask_elsewhere():
         ("none.nii.gz", {}, "none.nii.gz does not exist"),
         (SCAN.data, {}, "the moving image is given as Tensor; give a path"),
         (SCAN, {"initial_transform": "none.h5"}, "none.h5"),
+        (SCAN, {"initial_transform": folding()}, "no inverse.* give the file of the inverse"),
     ],
 )
 def test_input_that_cannot_be_used_is_one_clear_error(moving, options, told):
     with pytest.raises(InputError, match=told):
         register(SCAN, moving, **options)
+
+
+def test_a_transform_that_cannot_be_inverted_is_refused_before_the_work():
+    with pytest.raises(InputError, match="no inverse"):
+        RegistrationSession(SCAN, SCAN, initial_transform=folding())
 
 
 def test_unknown_weights_are_named():
