@@ -223,6 +223,7 @@ set(SegmentEditorFewShot_RESOURCES
 set(SynthFoundation_SCRIPTS
   SynthFoundation.py
   SynthFoundationModuleLib/__init__.py
+  SynthFoundationModuleLib/answers.py
   SynthFoundationModuleLib/checkerboard.py
   SynthFoundationModuleLib/comparison.py
   SynthFoundationModuleLib/dependencies.py
@@ -230,6 +231,7 @@ set(SynthFoundation_SCRIPTS
   SynthFoundationModuleLib/errors.py
   SynthFoundationModuleLib/few_shot.py
   SynthFoundationModuleLib/few_shot_controls.py
+  SynthFoundationModuleLib/few_shot_sessions.py
   SynthFoundationModuleLib/geometry.py
   SynthFoundationModuleLib/guides.py
   SynthFoundationModuleLib/installation_failure.py

@@ -83,6 +83,11 @@ class SegmentEditorEffect(AbstractScriptedSegmentEditorEffect):
         return window.cursor if window is not None else qt.QCursor()
 
     def _choose(self) -> None:
+        """Work on what the editor has; Slicer tells also effects that are not used of every choice."""
+        if self.controls is None:
+            return
         node = self.scriptedEffect.parameterSetNode()
-        if self.controls is not None and node is not None:
+        if node is not None and self.scriptedEffect.active():
             self.controls.choose(node.GetSegmentationNode(), node.GetSourceVolumeNode())
+        else:
+            self.controls.refresh()

@@ -9,17 +9,22 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
+from .answers import Answers
 from .display import visible_slices
 from .errors import UserError
+from .geometry import matrix_of
 from .parameters import MachineSettings
-from .process import OnError, Progress, Worker, WorkerError
-from .seeds import Seeds
+from .presence import deleted
+from .process import Progress, Worker, WorkerError
+from .scans import fingerprint, image_array
+from .seeds import Seeds, Slice, Snapshot
 from .segments import Box, new_segmentation, numbered, prepare, read, set_status, stamp, write
 
 SLOW = 0.5  # seconds of an answer from which on the slices in view are asked for first
 
 _names = itertools.count(1)
 OnDone = Callable[[], None]
+OnError = Callable[[UserError], None]
 
 
 class FewShot:
@@ -31,20 +36,23 @@ class FewShot:
 
     def __init__(self, worker: Worker, segmentation: Any, volume: Any) -> None:
         self._worker, self.segmentation, self.volume = worker, segmentation, volume
-        self._seeds = Seeds(segmentation, volume)
-        self._answer: np.ndarray | None = None  # the segments as the worker knows them
-        self._confidence: np.ndarray | None = None
-        self._open: tuple[int, str] | None = None  # (generation of the worker, its session)
+        self._open: tuple[int, str, tuple] | None = None  # generation of the worker, its session, of what
+        self._edits = 0  # of that session
         self._request: int | None = None
-        self.next_slice: tuple[int, int] | None = None
-        self.edits = 0
         self.writing = False  # whether it is itself that changes the segments
-        self._known: tuple = ()  # the segments' stamp when all of them was known
         self._glances: list[tuple[Box, np.ndarray]] = []  # parts shown already, and what was there
         self._seconds = 0.0  # of the last answer
+        self._begin()
         if self._seeds.restore():
-            self._answer = read(segmentation, volume, numbered(segmentation))
+            self._answers = Answers(read(segmentation, volume, numbered(segmentation)))
             self._known = stamp(segmentation)
+
+    def _begin(self) -> None:
+        """Know nothing yet, on the voxels that the volume has now."""
+        self._lattice = _lattice(self.volume)
+        self._seeds = Seeds(self.segmentation, self.volume)
+        self._answers = Answers()  # as the worker knows them
+        self._known: tuple = ()  # the segments' stamp when all of them was known
 
     @property
     def busy(self) -> bool:
@@ -54,17 +62,32 @@ class FewShot:
     @property
     def alive(self) -> bool:
         """Whether its nodes are still in the scene."""
-        return self.segmentation.GetScene() is not None and self.volume.GetScene() is not None
+        return deleted(self.segmentation, self.volume) is None
 
     @property
     def started(self) -> bool:
         """Whether there is an answer to accept."""
-        return self._answer is not None
+        return self._answers.labels is not None
 
     @property
     def confidence(self) -> np.ndarray | None:
         """How sure each voxel (k, j, i) is, 0…255; None before the first answer."""
-        return self._confidence
+        return self._answers.confidence
+
+    @property
+    def next_slice(self) -> Slice | None:
+        """The slice whose labels would tell most."""
+        return self._answers.next_slice
+
+    @property
+    def edits(self) -> int:
+        """How many updates of the volume as it is now the worker knows."""
+        return self._edits if self._is_open() and self._open[2] == self._mark() else 0
+
+    @property
+    def undoable(self) -> bool:
+        """Whether there is an answer to take back."""
+        return self._answers.can_go_back and self._lattice == _lattice(self.volume)
 
     def changed(self) -> bool:
         """Whether anything was drawn or erased since it was last looked at."""
@@ -82,6 +105,10 @@ class FewShot:
         Raises:
             UserError: nothing is drawn, or the segmentation cannot be used.
         """
+        image_array(self.volume)  # says what is wrong where there is none
+        if self._lattice != _lattice(self.volume):
+            self.close()
+            self._begin()
         prepare(self.segmentation, self.volume)
         numbers = numbered(self.segmentation)
         drawn, self._known = read(self.segmentation, self.volume, numbers), stamp(self.segmentation)
@@ -90,7 +117,7 @@ class FewShot:
         fresh = self._ensure_open()
         before = self._seeds.snapshot()
         self._glances.clear()
-        anew = self._seeds.take(drawn, self._answer, self.next_slice, numbers)
+        anew = self._seeds.take(drawn, self._answers.labels, self.next_slice, numbers)
         set_status(self.segmentation, numbers, done=False)
 
         def save() -> None:
@@ -104,63 +131,67 @@ class FewShot:
 
         def done(answer: dict[str, Any]) -> None:
             self._request = None
-            if self.alive:
-                self._seeds.push(before)
-                self._seeds.learn(answer["complete_slices"])
-                save()
-                self._show(answer, drawn)
-                on_done()
+            if (gone := deleted(self.segmentation, self.volume)) is not None:
+                on_error(gone)
+                return
+            self._seeds.learn(answer["complete_slices"])
+            save()
+            self._show(answer, drawn, before)
+            on_done()
 
         def failed(error: WorkerError) -> None:
             self._request = None
-            if not self.alive:
+            if (gone := deleted(self.segmentation, self.volume)) is not None:
+                on_error(gone)
                 return
             self._forget_glances(drawn)
             self._seeds.reset(before)
             if error.missing and not fresh:  # the worker forgot the session to save memory
                 self._open = None
-                self.update(on_done, on_error, on_progress, before_writing)
+                try:
+                    self.update(on_done, on_error, on_progress, before_writing)
+                except UserError as refused:
+                    on_error(refused)
             else:
                 on_error(error)
 
-        params = {"session": self._session, "full": fresh or anew, **self._seeds.request()}
+        params = {"session": self._session, "full": anew or not self._edits, **self._seeds.request()}
         if not params["full"] and self._seconds > SLOW:
             in_view = visible_slices(self.volume)
             params["look_at"] = {str(axis): [i for a, i in in_view if a == axis] for axis in range(3)}
         self._request = self._worker.ask("segment_update", params, done, failed, on_progress, seen)
 
-    def undo(self, on_done: OnDone, on_error: OnError) -> None:
-        """Go back to the answer before the last one, and to what was drawn then."""
+    def undo(self) -> None:
+        """Go back at once to the answer before the last one, and to what was drawn then."""
+        past = self._answers.go_back()
+        labels, box = self._answers.labels, past.box
+        if labels is None:
+            self._paste(past.labels, box, None)
+            self._seeds.clear()
+        else:
+            if self.changed():  # what was painted since goes as well
+                box = tuple(slice(0, n) for n in labels.shape)
+            self._paste(labels[box], box, None)
+            self._seeds.reset(past.seeds)
+        if self._is_open() and self._edits:
+            self._edits -= 1
+            self._tell_undone(self._session)
 
-        def done(answer: dict[str, Any]) -> None:
-            self._request = None
-            if not self.alive:
-                return
-            self._seeds.pop()
-            if answer["edits"] == 0:
-                answer |= {"labels": self._seeds.first_drawing(), "box": self._whole_box()}
-                answer["confidence"] = np.zeros(answer["labels"].shape, np.uint8)
-            self._show(answer, None)
-            if answer["edits"] == 0:
-                self._seeds.clear()
-                self._answer = self._confidence = None
-            on_done()
+    def _tell_undone(self, session: str) -> None:
+        """Let the worker go back as well; where it cannot, the next update begins with all seeds again."""
 
         def failed(error: WorkerError) -> None:
-            self._request = None
-            self._open, self.edits = None, 0
-            on_error(error)
+            if self._session == session:
+                self._open = None
 
-        self._request = self._worker.ask(
-            "segment_undo", {"session": self._session, "full": True}, done, failed
-        )
+        self._worker.ask("segment_undo", {"session": session}, lambda answer: None, failed)
 
     def accept(self) -> None:
         """Keep the segments as they are and forget the session."""
         set_status(self.segmentation, numbered(self.segmentation), done=True)
         self.close()
         self._seeds.clear()
-        self._answer = self._confidence = self.next_slice = None
+        self._answers = Answers()
 
     def cancel(self) -> None:
         """Stop the request under way."""
@@ -172,7 +203,12 @@ class FewShot:
         self.cancel()
         if self._is_open():
             self._worker.tell("segment_close", {"session": self._session})
-        self._open, self.edits = None, 0
+        self._open = None
+
+    def forget(self) -> None:
+        """Stop, and take what was drawn out of the scene as well."""
+        self.close()
+        self._seeds.clear()
 
     def transfer(
         self,
@@ -186,20 +222,25 @@ class FewShot:
         Raises:
             UserError: there is no answer yet, or the volume cannot be used.
         """
-        if not self._is_open() or not self.edits:
-            raise UserError(_("Update the segmentation first; then it can be applied to other scans."))
+        if not self.edits:
+            raise _early()
 
         def done(answer: dict[str, Any]) -> None:
             self._request = None
-            if self.alive and target.GetScene() is not None:
-                name = _("{segmentation} in {volume}").format(
-                    segmentation=self.segmentation.GetName(), volume=target.GetName()
-                )
-                on_done(new_segmentation(answer["labels"], target, name, self.segmentation))
+            if (gone := deleted(self.segmentation, self.volume, target)) is not None:
+                on_error(gone)
+                return
+            name = _("{segmentation} in {volume}").format(
+                segmentation=self.segmentation.GetName(), volume=target.GetName()
+            )
+            on_done(new_segmentation(answer["labels"], target, name, self.segmentation))
 
         def failed(error: WorkerError) -> None:
             self._request = None
-            on_error(error)
+            if error.missing:  # the worker forgot the session to save memory
+                self._open = None
+            gone = deleted(self.segmentation, self.volume, target)
+            on_error(gone or (_early() if error.missing else error))
 
         params = {"session": self._session, "target": self._worker.volume(target, "stored")}
         self._request = self._worker.ask("segment_transfer", params, done, failed, on_progress)
@@ -211,33 +252,31 @@ class FewShot:
     def _is_open(self) -> bool:
         return self._open is not None and self._open[0] == self._worker.generation
 
+    def _mark(self) -> tuple:
+        return fingerprint(self.volume, "stored")
+
     def _ensure_open(self) -> bool:
-        """Open a session unless one is; whether it is a new one."""
-        if self._is_open():
+        """Open a session unless one of the volume as it is now is open; whether it is a new one."""
+        if self._is_open() and self._open[2] == self._mark():
             return False
+        self.close()
         self._worker.start()
         key = self._worker.volume(self.volume, "stored")
-        self._open, self.edits = (self._worker.generation, f"segmentation-{next(_names)}"), 0
-        self._seeds.forget_history()
+        self._open = self._worker.generation, f"segmentation-{next(_names)}", self._mark()
+        self._edits = 0
         network = MachineSettings().network()
         self._worker.tell("segment_open", {"session": self._session, "volume": key, **network})
         return True
 
-    def _show(self, answer: dict[str, Any], drawn: np.ndarray | None) -> None:
+    def _show(self, answer: dict[str, Any], drawn: np.ndarray, before: Snapshot) -> None:
         """Write an answer into the segments, but not over what was drawn since it was asked for."""
-        box = _box(answer)
-        shape = self.volume.GetImageData().GetDimensions()[::-1]
-        if self._answer is None or self._answer.shape != shape:
-            self._answer = np.zeros(shape, np.uint8)
-        if self._confidence is None or self._confidence.shape != shape:
-            self._confidence = np.zeros(shape, np.uint8)
-        self._answer[box], self._confidence[box] = answer["labels"], answer["confidence"]
+        box, found = _box(answer), answer["next_slice"]
+        proposed = (found["axis"], found["index"]) if found else None
+        self._answers.take(box, answer["labels"], answer["confidence"], proposed, drawn, before)
         for part in (box, *(glanced for glanced, _before in self._glances)):
-            self._paste(self._answer[part], part, drawn)
+            self._paste(self._answers.labels[part], part, drawn)
         self._glances.clear()
-        found = answer["next_slice"]
-        self.next_slice = (found["axis"], found["index"]) if found else None
-        self.edits, self._seconds = answer["edits"], answer["seconds"]
+        self._edits, self._seconds = answer["edits"], answer["seconds"]
 
     def _glance(self, part: dict[str, Any], drawn: np.ndarray) -> None:
         """Show a part of the answer before the rest comes; `drawn` then holds it, as it is not the user's."""
@@ -270,28 +309,16 @@ class FewShot:
         self._known = () if late else stamp(self.segmentation)
         return theirs
 
-    def _whole_box(self) -> list[list[int]]:
-        return [[0, n] for n in self.volume.GetImageData().GetDimensions()[::-1]]
-
 
 def _box(answer: dict[str, Any]) -> Box:
     return tuple(slice(a, b) for a, b in answer["box"])  # type: ignore[return-value]
 
 
-_sessions: dict[tuple[str, str], FewShot] = {}
+def _lattice(volume: Any) -> tuple:
+    """Changes whenever the voxels of a volume lie elsewhere."""
+    image = volume.GetImageData()
+    return image.GetDimensions() if image else (), matrix_of(volume).tobytes()
 
 
-def few_shot(worker: Worker, segmentation: Any, volume: Any) -> FewShot:
-    """The session of this segmentation and volume, shared by the panel and the Segment Editor effect."""
-    place = (segmentation.GetID(), volume.GetID())
-    known = _sessions.get(place)
-    if known is None or known.segmentation is not segmentation or known.volume is not volume:
-        known = _sessions[place] = FewShot(worker, segmentation, volume)
-    return known
-
-
-def forget_sessions() -> None:
-    """Forget all sessions; the scene is about to go."""
-    for session in _sessions.values():
-        session.close()
-    _sessions.clear()
+def _early() -> UserError:
+    return UserError(_("Update the segmentation first; then it can be applied to other scans."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import slicer
@@ -10,7 +11,8 @@ from slicer.i18n import tr as _
 
 from . import dependencies, display
 from .errors import UserError
-from .few_shot import FewShot, few_shot
+from .few_shot import FewShot
+from .few_shot_sessions import few_shot
 from .panel import Panel, after, enable, show_text, telling
 from .process import Worker
 
@@ -94,8 +96,8 @@ class FewShotControls(Panel):
         if self.session is not None:
             with telling(self.ui.segmentMessageLabel):
                 show_text(self.ui.segmentMessageLabel, "")
-                self.session.undo(self._done, self._failed)
-            self.refresh()
+                self.session.undo()
+            self._done()
 
     def on_accept(self) -> None:
         """Keep the segments as they are and end the session."""
@@ -107,7 +109,9 @@ class FewShotControls(Panel):
     # -- what is shown ------------------------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Bring buttons, tool tips and texts up to date."""
+        """Bring buttons, tool tips and texts up to date; let go of what was deleted."""
+        if self._session is not None and not self._session.alive:
+            self.on_scene_closing()
         ui, session = self.ui, self.session
         nothing = _("Choose a volume and a segmentation first.") if session is None else None
         if self.busy:
@@ -117,7 +121,7 @@ class FewShotControls(Panel):
             ui.updateButton.text = _("Update")
             enable(ui.updateButton, nothing, _("Segment the whole volume from what is painted now."))
         wait = _("Wait for the answer.") if self.busy else None
-        undone = nothing or wait or (None if session.edits else _("There is nothing to take back."))
+        undone = nothing or wait or (None if session.undoable else _("There is nothing to take back."))
         enable(ui.undoButton, undone, _("Take back the last update, and what was painted for it."))
         early = nothing or wait or (None if session.started else _("Update first."))
         enable(ui.acceptButton, early, _("Finish: the segments stay as they are now."))
@@ -146,7 +150,9 @@ class FewShotControls(Panel):
             self._doubt.hide()
 
     def _ask(self) -> None:
-        self.session.update(self._done, self._failed, self.show_progress, self._save_undo_state)
+        session = self.session
+        failed = partial(self._failed, session)
+        session.update(self._done, failed, self.show_progress, self._save_undo_state)
 
     def _done(self) -> None:
         self.ui.segmentProgressBar.visible = False
@@ -157,10 +163,11 @@ class FewShotControls(Panel):
             self._again = False
             self._live_later.start()
 
-    def _failed(self, error: UserError) -> None:
+    def _failed(self, session: FewShot, error: UserError) -> None:
         self._again = False
         self.ui.segmentProgressBar.visible = False
-        show_text(self.ui.segmentMessageLabel, str(error))
+        if session is self._session:  # else another one is worked on meanwhile
+            show_text(self.ui.segmentMessageLabel, str(error))
         self.refresh()
 
     def show_progress(self, stage: str, fraction: float, picture: str | None) -> None:

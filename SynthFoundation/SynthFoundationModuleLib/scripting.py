@@ -9,10 +9,12 @@ import numpy as np
 
 from . import dependencies
 from .errors import UserError
-from .few_shot import few_shot
+from .few_shot_sessions import few_shot
 from .parameters import MachineSettings
+from .presence import deleted
 from .process import shared_worker
 from .registration import Inputs, Registered, RegistrationSession, put_in_scene
+from .scans import image_array
 from .transforms import earlier_result
 
 
@@ -33,15 +35,17 @@ def register(fixed: Any, moving: Any, progress: Any = None, **options: Any) -> R
     session = RegistrationSession(worker)
     ended: list[Any] = []
     session.start(inputs, ended.append, ended.append, progress)
-    worker.run_until(lambda: bool(ended))
+    worker.run_until(lambda: bool(ended) or deleted(fixed, moving) is not None)
     session.close()
-    return put_in_scene(inputs, _raised(ended[0]), *earlier_result(fixed, moving))
+    result = _raised(deleted(fixed, moving) or ended[0])
+    return put_in_scene(inputs, result, *earlier_result(fixed, moving))
 
 
 def segment(volume: Any, segmentation: Any) -> Segmented:
     """Segment a volume from what is drawn in a segmentation; see `SynthFoundationLogic.segment`."""
     dependencies.ensure()
     worker = shared_worker()
+    image_array(volume)  # says what is wrong where there is none
     session = few_shot(worker, segmentation, volume)
     ended: list[Any] = []
     session.update(lambda: ended.append(None), ended.append)

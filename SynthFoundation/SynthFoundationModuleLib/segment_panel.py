@@ -12,8 +12,8 @@ from slicer.i18n import tr as _
 
 from . import dependencies
 from .errors import UserError
-from .few_shot import forget_sessions
 from .few_shot_controls import FewShotControls
+from .few_shot_sessions import forget_sessions
 from .panel import Panel, enable, loaded_volumes, show_text, telling
 from .process import Worker, WorkerError
 

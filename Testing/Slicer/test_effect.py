@@ -70,6 +70,25 @@ def test_the_panel_and_the_effect_share_one_session(host, light, editor):
     assert light.segment_panel.controls.ui.liveBox.checked
 
 
+def test_an_effect_that_is_not_used_makes_no_sessions(host, editor):
+    from SynthFoundationModuleLib.few_shot_sessions import _sessions
+
+    widget, _segmentation, _volume, _ball = editor
+    widget.setActiveEffectByName("Few-shot")
+    controls = widget.activeEffect().self().controls
+    widget.setActiveEffect(None)
+    count = len(_sessions)
+    other = slicer.util.addVolumeFromArray(np.zeros((4, 4, 4), np.int16), name="other")
+    widget.setSourceVolumeNode(other)
+    assert len(_sessions) == count
+    widget.setActiveEffectByName("Few-shot")
+    assert controls.session.volume is other
+    widget.setActiveEffect(None)
+    slicer.mrmlScene.RemoveNode(other)
+    widget.setSourceVolumeNode(None)
+    assert controls._session is None  # which would keep the volume in memory
+
+
 def test_the_module_test_that_slicer_runs_passes(host, editor):
     import SegmentEditorFewShot
 

@@ -56,11 +56,11 @@ def test_slices_in_view_come_first_and_the_answer_has_the_last_word(host, painte
     painter.correct(20)
     painter.click(painter.ui.updateButton)
     assert [[19, 20], [0, 56], [0, 56]] in seen
-    np.testing.assert_array_equal(painter.found(), session._answer)
+    np.testing.assert_array_equal(painter.found(), session._answers.labels)
     assert painter.dice() > 0.9
     assert session.edits == 2
     painter.click(painter.ui.undoButton)
-    np.testing.assert_array_equal(painter.found(), session._answer)
+    np.testing.assert_array_equal(painter.found(), session._answers.labels)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_what_was_shown_is_taken_back_when_the_rest_never_comes(painter, asked):
 
 def test_the_answer_replaces_what_was_shown_also_outside_its_box_but_no_stroke(painter, asked):
     session, done, _failed, part, calls = asked
-    answered = session._answer.copy()
+    answered = session._answers.labels.copy()
     part(PART)
     stroke = np.zeros(BALL.shape, bool)
     stroke[16, :4, :4] = True

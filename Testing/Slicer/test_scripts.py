@@ -41,6 +41,17 @@ def test_errors_are_raised_in_plain_words(logic, pair):
     assert pair[1].GetParentTransformNode() is None
 
 
+def test_a_volume_deleted_meanwhile_ends_the_wait(host, logic, pair):
+    import qt
+
+    qt.QTimer.singleShot(100, lambda: slicer.mrmlScene.RemoveNode(pair[1]))
+    with pytest.raises(UserError, match="T2 was deleted meanwhile"):
+        logic.register(*pair, preset="fast")
+    assert not [
+        node for node in slicer.util.getNodesByClass("vtkMRMLTransformNode") if " to " in node.GetName()
+    ]
+
+
 @pytest.mark.slow
 def test_the_module_test_that_slicer_runs_passes(logic):
     import SynthFoundation
