@@ -17,7 +17,7 @@ from ..images import Image, as_labels, warp_labels
 from ..registration import PRESETS, Registration, RegistrationSession
 from ..registration.comparison import backend_for
 from ..registration.session import KINDS
-from ..report import judge
+from ..report.verdict import findings, judge
 from .desk import BACKENDS, DEVICES, release
 from .interruptible import Interruptible
 from .maps import confidence, jacobian
@@ -164,7 +164,7 @@ def _answer(job: Job, result: Registration, start: float) -> dict[str, Any]:
     return answer | {
         "verdict": verdict.word,
         "reasons": verdict.reasons,
-        "numbers": report,
+        "numbers": {**report, "findings": findings(verdict.reasons)},
         "seconds": round(time.perf_counter() - start, 3),
     }
 
