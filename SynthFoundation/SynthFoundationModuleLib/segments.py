@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,8 @@ def read_in(node: Any, scan: Scan, role: Role) -> np.ndarray:
 def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np.ndarray, box: Box) -> None:
     """Write labels into a box of the volume; every other voxel of every segment stays as it is.
 
+    So do voxels that read as these labels already: where segments lie over each other, they go on doing so.
+
     Args:
         segmentation: the node.
         volume: whose voxels the labels are on.
@@ -129,9 +132,12 @@ def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np
     surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()
     had_surface = content.ContainsRepresentation(surface)  # Slicer drops it when voxels change
     with slicer.util.NodeModify(segmentation):
-        for members in _layers(content, numbers).values():
-            if not _write_layer(content, volume, members, labels, box):
-                _write_slowly(segmentation, volume, members, labels, box)
+        layers = [
+            _layer(segmentation, volume, members, box) for members in _layers(content, numbers).values()
+        ]
+        wrong = reduce(np.maximum, (layer.found() for layer in layers)) != labels
+        for layer in layers:
+            layer.write(labels, wrong)
         if had_surface:
             content.RemoveRepresentation(surface)
             content.CreateRepresentation(surface)
@@ -145,29 +151,62 @@ def _layers(content: Any, numbers: Mapping[int, str]) -> dict[int, dict[int, str
     return layers
 
 
-def _write_layer(content: Any, volume: Any, members: Mapping[int, str], labels: np.ndarray, box: Box) -> bool:
-    """Write in place into a label map that has the voxels of the volume; False where it has others."""
-    segments = {number: content.GetSegment(segment_id) for number, segment_id in members.items()}
+def _layer(segmentation: Any, volume: Any, members: Mapping[int, str], box: Box) -> _Layer | _OtherLayer:
+    segments = {number: segmentation.GetSegmentation().GetSegment(name) for number, name in members.items()}
     representation = slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
     image = next(iter(segments.values())).GetRepresentation(representation)
     if image is None or not _same_voxels(image, volume):
-        return False
-    offset = _reach(image, box)
-    view = voxels(image)
-    inside = tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
-    part = view[inside]
-    own = [segment.GetLabelValue() for segment in segments.values()]
-    top = int(max(labels.max(initial=0), *segments)) + 1
-    lookup = np.zeros(top, view.dtype)
-    for number, segment in segments.items():
-        lookup[number] = segment.GetLabelValue()
-    written = lookup[labels]
-    free = (written != 0) | np.isin(part, own)  # nothing of other segments in this layer is erased for air
-    np.copyto(part, written, where=free)
-    image.Modified()
-    for segment_id in members.values():
-        content.GetSegment(segment_id).Modified()
-    return True
+        return _OtherLayer(segmentation, volume, members, box)
+    return _Layer(image, segments, box)
+
+
+class _Layer:
+    """Segments in a label map that has the voxels of the volume: written in place."""
+
+    def __init__(self, image: Any, segments: Mapping[int, Any], box: Box) -> None:
+        offset = _reach(image, box)
+        self._image, self._segments = image, segments
+        self._part = voxels(image)[
+            tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
+        ]
+
+    def found(self) -> np.ndarray:
+        """The labels in the box."""
+        values = [segment.GetLabelValue() for segment in self._segments.values()]
+        lookup = np.zeros(max(int(self._part.max()), *values) + 1, np.min_scalar_type(max(self._segments)))
+        lookup[values] = list(self._segments)
+        return lookup[self._part]
+
+    def write(self, labels: np.ndarray, where: np.ndarray) -> None:
+        """Write labels into the box; nothing of other segments in this layer is erased for air."""
+        lookup = np.zeros(max(int(labels.max()), *self._segments) + 1, self._part.dtype)
+        lookup[list(self._segments)] = [segment.GetLabelValue() for segment in self._segments.values()]
+        written = lookup[labels]
+        np.copyto(self._part, written, where=where & ((written != 0) | (self.found() != 0)))
+        self._image.Modified()
+        for segment in self._segments.values():
+            segment.Modified()
+
+
+class _OtherLayer:
+    """Segments whose label maps have other voxels, or none yet: brought to those of the volume."""
+
+    def __init__(self, segmentation: Any, volume: Any, members: Mapping[int, str], box: Box) -> None:
+        self._segmentation, self._volume, self._members, self._box = segmentation, volume, members, box
+        self._whole = read(segmentation, volume, members)
+
+    def found(self) -> np.ndarray:
+        """The labels in the box."""
+        return self._whole[self._box]
+
+    def write(self, labels: np.ndarray, where: np.ndarray) -> None:
+        """Write labels into the box."""
+        np.copyto(self.found(), labels, where=where, casting="unsafe")
+        for number, segment_id in self._members.items():
+            mask = (self._whole == number).astype(np.uint8)
+            image = oriented_image(mask, matrix_of(self._volume), mask.shape[::-1])
+            logic = slicer.vtkSlicerSegmentationsModuleLogic
+            logic.SetBinaryLabelmapToSegment(image, self._segmentation, segment_id)
 
 
 def _same_voxels(image: Any, volume: Any) -> bool:
@@ -196,18 +235,6 @@ def _reach(image: Any, box: Box) -> tuple[int, int, int]:
             ]
             view[tuple(place)] = before
     return tuple(int(n) for n in new[:, 0])
-
-
-def _write_slowly(
-    segmentation: Any, volume: Any, members: Mapping[int, str], labels: np.ndarray, box: Box
-) -> None:
-    """Write segments whose label maps have other voxels (or none yet), on those of the volume."""
-    whole = read(segmentation, volume, members)
-    for number, segment_id in members.items():
-        mask = (whole == number).astype(np.uint8)
-        mask[box] = labels == number
-        image = oriented_image(mask, matrix_of(volume), mask.shape[::-1])
-        slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(image, segmentation, segment_id)
 
 
 def new_segmentation(labels: np.ndarray, volume: Any, name: str, like: Any) -> Any:
@@ -251,13 +278,6 @@ def _segments_of_values(label_map: Any, target: Any, labels: np.ndarray) -> dict
         known = table.GetColor(value, colour) if table else False
         numbers[value] = target.GetSegmentation().AddEmptySegment("", name, colour[:3] if known else None)
     return numbers
-
-
-def erase(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> None:
-    """Empty the segments."""
-    shape = volume.GetImageData().GetDimensions()[::-1]
-    box = tuple(slice(0, n) for n in shape)
-    write(segmentation, volume, numbers, np.zeros(shape, np.uint8), box)
 
 
 def set_status(segmentation: Any, numbers: Mapping[int, str], done: bool) -> None:

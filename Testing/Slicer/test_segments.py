@@ -68,6 +68,36 @@ def test_a_box_is_written_and_everything_else_stays(segmentation, volume, shared
     np.testing.assert_array_equal(read(segmentation, volume, numbers), expected)
 
 
+def mask_of(segmentation, volume, name):
+    return segment_array(segmentation, volume, name) != 0
+
+
+@pytest.mark.parametrize("same_voxels", [True, False])
+def test_segments_that_lie_over_each_other_go_on_doing_so(segmentation, volume, same_voxels):
+    liver, spleen = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
+    liver[4:6, 2:12, 2:12], spleen[4:6, 4:8, 4:8] = True, True
+    step, on = 1, volume
+    if not same_voxels:  # drawn on voxels twice as large
+        step, matrix = 2, matrix_of(volume) @ np.diag((2.0, 2.0, 2.0, 1.0))
+        matrix[:3, 3] += (matrix_of(volume) @ (0.5, 0.5, 0.5, 0.0))[:3]
+        on = slicer.util.addVolumeFromArray(np.zeros((5, 7, 9), np.uint8), vtk_matrix(matrix), "coarse")
+    for name, mask in (("liver", liver), ("spleen", spleen)):
+        drawn = mask[::step, ::step, ::step].astype(np.uint8)
+        slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, segmentation, name, on)
+    numbers = numbered(segmentation)
+    answer = read(segmentation, volume, numbers)
+    answer[6, 2:12, 2:12], answer[4, 2, 2] = 1, 3  # more of the one, and another one in its place
+    write(segmentation, volume, numbers, answer, WHOLE)
+    np.testing.assert_array_equal(read(segmentation, volume, numbers), answer)
+    found = mask_of(segmentation, volume, "liver")
+    assert found[spleen].all()
+    assert found[4].sum() == liver[4].sum() - 1
+    np.testing.assert_array_equal(mask_of(segmentation, volume, "spleen"), spleen)
+    answer[spleen] = 1  # undone
+    write(segmentation, volume, numbers, answer, WHOLE)
+    assert not mask_of(segmentation, volume, "spleen").any()
+
+
 def test_label_maps_cropped_to_their_segment_grow_to_hold_the_box(segmentation, volume):
     small = np.zeros(SHAPE, np.uint8)
     small[4, 5, 6] = 1
@@ -77,6 +107,18 @@ def test_label_maps_cropped_to_their_segment_grow_to_hold_the_box(segmentation, 
     write(segmentation, volume, numbers, drawn[box], box)
     small[box] = drawn[box]
     np.testing.assert_array_equal(read(segmentation, volume, numbers), small)
+
+
+def test_large_numbers_are_written_like_small_ones(volume):
+    table = slicer.util.addVolumeFromArray(
+        np.zeros(SHAPE, np.int16), nodeClassName="vtkMRMLLabelMapVolumeNode"
+    )
+    drawn = labels().astype(np.int32)
+    drawn[drawn == 1] = 1000
+    node = new_segmentation(drawn, volume, "carried", table)
+    ids = list(node.GetSegmentation().GetSegmentIDs())
+    for name, value in zip(ids, (2, 3, 1000), strict=True):
+        np.testing.assert_array_equal(mask_of(node, volume, name), drawn == value)
 
 
 def test_segments_left_out_are_not_erased(segmentation, volume):
