@@ -141,6 +141,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/decide.py
   SynthFoundationLib/segmentation/disagreement.py
   SynthFoundationLib/segmentation/drawn.py
+  SynthFoundationLib/segmentation/each.py
   SynthFoundationLib/segmentation/evaluation.py
   SynthFoundationLib/segmentation/evidence.py
   SynthFoundationLib/segmentation/filters.py

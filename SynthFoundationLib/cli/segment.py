@@ -86,7 +86,9 @@ def segment(
         MoreFeatures, typer.Option(help="Besides hand-made ones; auto: learned, but not with --support.")
     ] = MoreFeatures.auto,
     weights: Annotated[str | None, typer.Option(metavar="ID|PATH", help="Pretrained weights.")] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute learned features.")] = Device.auto,
+    device: Annotated[
+        Device, typer.Option(help="Where to compute learned features and to register scans.")
+    ] = Device.auto,
 ) -> None:
     """Segment a volume from labels on a few slices of it, or on a few other scans.
 
@@ -104,7 +106,7 @@ def segment(
     if support is not None:
         if features is MoreFeatures.auto and weights is None:
             features = MoreFeatures.none  # registration has used them; they do not make matching better
-        result = _from_scans(images, support, contrast, _learned(features, weights, device))
+        result = _from_scans(images, support, contrast, _learned(features, weights, device), device)
     else:
         slices = partial(_from_slices, images, complete_slices, background)
         learned = _learned(features, weights, device)
@@ -145,19 +147,24 @@ def _from_slices(
 
 
 def _from_scans(
-    images: list[Path], support: Path, contrast: Contrast, more: Callable[[Image], Image] | None
+    images: list[Path],
+    support: Path,
+    contrast: Contrast,
+    more: Callable[[Image], Image] | None,
+    device: Device,
 ) -> Result:
+    from ..devices import chosen
     from ..images import as_image
     from ..segmentation import segment_from_support
     from ..segmentation.cases import find_support
 
-    cases = find_support(support)
+    where, cases = chosen(device.value), find_support(support)
     image = as_image(images, "the image")
     tell(f"{len(cases)} labelled scans: " + ", ".join(case.name for case in cases))
     scans, maps = zip(*(case.read() for case in cases), strict=True)
     with progress_bar("segmenting") as progress:
         return segment_from_support(
-            image, scans, maps, contrast=contrast.value, features=more, progress=progress
+            image, scans, maps, contrast=contrast.value, features=more, progress=progress, device=where
         )
 
 

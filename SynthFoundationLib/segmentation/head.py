@@ -77,17 +77,18 @@ class Head:
         self.layers.load_state_dict(state)
 
     @torch.enable_grad()
-    def fit(self, rows: Tensor, labels: Tensor, steps: int, noise: Tensor) -> None:
-        """Descend `steps` batches on rows (N, F) with labels (N,), rare ones drawn more often than they come.
+    def fit(self, rows: Callable[[Tensor], Tensor], labels: Tensor, steps: int, noise: Tensor) -> None:
+        """Descend `steps` batches on voxels with labels (N,), rare ones drawn more often than they come.
 
+        `rows` gives those (M, F) of the voxels of an index (M,); they are taken as (row − shift) · scale.
         `noise` (F,) is the standard deviation of what is added to each feature: how much it may differ in
-        slices that nobody labelled. Rows are taken as (row − shift) · scale.
+        slices that nobody labelled.
         """
         counts = torch.bincount(labels, minlength=len(self.prior)).float()
         draws = counts.clamp_min(1).pow(-BALANCE)[labels].cumsum(0, dtype=torch.float64)
         points = torch.rand(steps, BATCH, generator=self.generator, dtype=torch.float64) * draws[-1]
         chosen = torch.searchsorted(draws, points).clamp_max_(len(labels) - 1)
-        batches = self._disturbed(rows.index_select(0, chosen.flatten()), noise).unflatten(0, chosen.shape)
+        batches = self._disturbed(rows(chosen.flatten()), noise).unflatten(0, chosen.shape)
         descent = _Adam(list(self.layers.parameters()))
         for step, (batch, truth) in enumerate(zip(batches, labels[chosen], strict=True)):
             for layer in self.layers[:-1]:

@@ -6,7 +6,7 @@ and those whose surroundings look like its own count most (Coupé et al., NeuroI
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 
 import torch
@@ -36,8 +36,8 @@ def comparable(volume: Tensor, spacing: Sequence[float], same_contrast: bool) ->
     return (volume - mean) / spread * CONTRAST
 
 
-def matched_votes(fixed: Tensor, moved: Sequence[Tensor], votes: Sequence[Tensor]) -> Tensor:
-    """Probability of each label (n, D, H, W).
+def matched_votes(fixed: Tensor, moved: Iterable[Tensor], votes: Iterable[Tensor]) -> Tensor:
+    """Probability of each label (n, D, H, W); scans are gone through twice, one at a time.
 
     Args:
         fixed: what the image is compared by, (F, D, H, W).
@@ -49,12 +49,14 @@ def matched_votes(fixed: Tensor, moved: Sequence[Tensor], votes: Sequence[Tensor
         for _, distance in _distances(fixed, scan):
             least = torch.minimum(least, distance)
     scale = TOLERANCE * least + 1e-5
-    total, weights = torch.zeros_like(votes[0]), torch.zeros_like(least)
+    total, weights = None, torch.zeros_like(least)
     for scan, labels in zip(moved, votes, strict=True):
+        total = torch.zeros_like(labels) if total is None else total
         for step, distance in _distances(fixed, scan):
             weight = ((least - distance) / scale).exp_().mul_(NEARER ** sum(s * s for s in step))
             total.addcmul_(shifted(labels, step), weight)
             weights += weight
+    assert total is not None, "no scan"
     return total / weights
 
 

@@ -125,7 +125,7 @@ class FewShotSession:
         evidence = collect(workspace, read)
         rows, classes = training_set(workspace, evidence)
         head, steps = self._start(rows, read.values)
-        head.fit(rows, classes, steps, noise(workspace, evidence, head))
+        head.fit(partial(rows.index_select, 0), classes, steps, noise(workspace, evidence, head))
         if show is not None and glances:
             seen = glance(workspace, evidence, head, read, glances, now.last)
             for one, plane in zip(glances, seen, strict=True):

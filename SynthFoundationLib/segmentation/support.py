@@ -7,10 +7,10 @@ what each label looks like.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Literal, TypeAlias
+from functools import partial, reduce
+from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..geometry import Affine, Grid, Transform, resample
 from ..images import Image, ImageLike, LabelMap, LabelsLike, as_image, as_labels, foreground, normalise
 from .appearance import describe
+from .each import Each
 from .filters import smoothed
 from .head import Head
 from .matching import comparable, matched_votes
@@ -32,6 +33,8 @@ from .workspace import Frame, frame_of, position_scale
 Contrast: TypeAlias = Literal["auto", "same", "other"]
 CONTRASTS = ("auto", "same", "other")
 Progress: TypeAlias = Callable[[str, float], None]
+Moved: TypeAlias = "tuple[Tensor, Tensor | None]"
+T = TypeVar("T")
 
 FEWEST_VOXELS = 20_000  # however many labels there are
 LOOK_MM = 3.0  # voxels on which it is seen where labels land
@@ -43,6 +46,7 @@ LEAST_VOTE = 1e-3
 TRUST = 0.25  # weight of the head against votes, where contrasts are the same; elsewhere it only harms
 JITTER_MM = 3.0  # how little the position is trusted
 FEATURE_NOISE = 0.15
+COMPARED = 12  # channels of self-similarity that patches of a contrast are compared by
 CHUNK = 16_384
 
 
@@ -61,7 +65,7 @@ class Support:
     to: Transform
     features: Image | None = field(default=None)
 
-    def moved(self, grid: Grid) -> tuple[Tensor, Tensor | None]:
+    def moved(self, grid: Grid) -> Moved:
         """Volume and features on the voxels of the image."""
         parts = [
             None if one is None else resample(one.data, one.grid, grid, self.to, fill=None, antialias=True)
@@ -89,6 +93,7 @@ def segment_from_support(
     features: Callable[[Image], Image] | None = None,
     max_voxels: int = MAX_VOXELS,
     progress: Progress | None = None,
+    device: str | torch.device = "auto",
 ) -> Result:
     """Segment an image from labelled scans of other people or other contrasts.
 
@@ -102,8 +107,10 @@ def segment_from_support(
         features: gives more features of a scan, such as learned ones, to compare.
         max_voxels: larger regions are worked on in merged voxels.
         progress: called with what is being done and the fraction of all work that is done.
+        device: where to register: "auto", "cpu", "cuda", "mps"; all else is computed on the CPU.
 
     Raises:
+        DeviceError: the device is not there.
         InputError: no support, unequal numbers, labels that are empty or land nowhere in the image, or scans
             that cannot be used.
     """
@@ -113,7 +120,8 @@ def segment_from_support(
     values = _check(target, scans, maps, transforms, contrast)
     report = progress or (lambda stage, fraction: None)
     found = transforms or [
-        _registered(target, scan, partial(_within, report, n, len(scans))) for n, scan in enumerate(scans)
+        _registered(target, scan, partial(_within, report, n, len(scans)), device)
+        for n, scan in enumerate(scans)
     ]
     report("matching", 0.9)
     with torch.no_grad():
@@ -163,10 +171,10 @@ def _within(report: Progress, number: int, count: int, stage: str, fraction: flo
     report(f"registering {number + 1} of {count}: {stage}", 0.9 * (number + fraction) / count)
 
 
-def _registered(image: Image, scan: Image, progress: Progress) -> Transform:
+def _registered(image: Image, scan: Image, progress: Progress, device: str | torch.device) -> Transform:
     from ..registration import register
 
-    return register(image, scan, progress=progress).transform
+    return register(image, scan, progress=progress, device=device).transform
 
 
 def _scaled(scan: Image) -> Image:
@@ -202,58 +210,79 @@ def _scores(
     frame: Frame, own: Support, support: Sequence[Support], values: tuple[int, ...], contrast: Contrast
 ) -> Scores:
     grid = frame.work_grid
-    volume, extra = own.moved(grid)
-    moved = [one.moved(grid) for one in support]
-    landed = [one.landed(grid, values) for one in support]
-    anything = torch.stack([1 - votes[0] for votes in landed]).amax(0).numpy()
+    mine = own.moved(grid)
+    channels = 2 * sum(len(part) for part in mine if part is not None) + COMPARED * len(mine[0])
+    hold = _holding(len(support) * frame.voxels * (len(values) + channels))
+    moved = hold(Each(lambda one: one.moved(grid), support))
+    landed = hold(Each(lambda one: one.landed(grid, values), support))
+    anything = reduce(torch.maximum, Each(lambda votes: 1 - votes[0], landed)).numpy()
     near, possible = (_around(anything > 0.05, mm, frame.spacing) for mm in (NEAR_MM, REACH_MM))
-    same = contrast == "same" or (contrast == "auto" and _alike(volume, [m for m, _ in moved], near))
-    patches = [_compared(*one, frame.spacing, same) for one in ((volume, extra), *moved)]
-    votes = matched_votes(patches[0], patches[1:], landed)
+    same = contrast == "same" or (contrast == "auto" and _alike(mine[0], moved, near))
+    compared = partial(_compared, spacing=frame.spacing, same=same)
+    votes = matched_votes(compared(mine), hold(Each(compared, moved)), landed)
     votes = smoothed(votes, tuple(BLUR_MM / s for s in frame.spacing))
     where = possible.flatten().nonzero().flatten()
     odds = votes.flatten(1).T[where].clamp_min_(LEAST_VOTE).log_()
     if same:
-        rows = [_described(*one, frame.spacing, near) for one in ((volume, extra), *moved)]
+        described = partial(_described, spacing=frame.spacing, near=near)
         jitter = JITTER_MM * position_scale(near.nonzero() * torch.tensor(frame.spacing))
-        head = _learned(rows[1:], [one.argmax(0)[near] for one in landed], len(values), jitter)
-        _add(odds, head, rows[0][possible[near]])
+        rows, classes = described(mine), torch.cat([one.argmax(0)[near] for one in landed])
+        head = _learned(Head(rows.shape[1], len(values)), Each(described, moved), classes, jitter)
+        _add(odds, head, rows[possible[near]])
     return Scores(odds.softmax(1).to(torch.float16), where, frame)
+
+
+def _holding(values: int) -> Callable[[Each[T]], Iterable[T]]:
+    """What keeps results that are needed several times if so many values are not too many."""
+    return list if values <= MAX_VALUES else lambda each: each
 
 
 def _around(mask: np.ndarray, mm: float, spacing: Sequence[float]) -> Tensor:
     return torch.from_numpy(maximum_filter(mask, [2 * max(1, round(mm / s)) + 1 for s in spacing]))
 
 
-def _alike(volume: Tensor, moved: Sequence[Tensor], near: Tensor) -> bool:
+def _alike(volume: Tensor, moved: Iterable[Moved], near: Tensor) -> bool:
     """Whether the intensities of registered scans rise and fall together."""
     correlations = [
         torch.corrcoef(torch.stack([mine[near], theirs[near]]))[0, 1]
-        for scan in moved
+        for scan, _ in moved
         for mine, theirs in zip(volume, scan, strict=True)
     ]
     return bool(torch.stack(correlations).nan_to_num().mean() > ALIKE)
 
 
-def _compared(volume: Tensor, extra: Tensor | None, spacing: Sequence[float], same: bool) -> Tensor:
+def _compared(one: Moved, spacing: Sequence[float], same: bool) -> Tensor:
+    volume, extra = one
     own = comparable(volume, spacing, same)
     return own if extra is None else torch.cat([own, extra])
 
 
-def _described(volume: Tensor, extra: Tensor | None, spacing: tuple[float, ...], near: Tensor) -> Tensor:
+def _described(one: Moved, spacing: tuple[float, ...], near: Tensor) -> Tensor:
     """Rows (M, F) of the voxels near labels: appearance, and position."""
+    volume, extra = one
     rows = describe(volume, spacing, near, extra)  # type: ignore[arg-type]
     place = near.nonzero() * torch.tensor(spacing)
     return torch.cat([rows, ((place - place.mean(0)) * position_scale(place)).to(rows.dtype)], 1)
 
 
-def _learned(rows: Sequence[Tensor], classes: Sequence[Tensor], labels: int, jitter: float) -> Head:
-    """A head that knows the labels of the support scans, each seen on the voxels of the image."""
-    head = Head(rows[0].shape[1], labels)
+def _learned(head: Head, scans: Iterable[Tensor], classes: Tensor, jitter: float) -> Head:
+    """A head that knows the labels of the support scans, seen one after the other as rows (M, F)."""
     noise = torch.full_like(head.scale, FEATURE_NOISE)
     noise[-3:] = jitter
-    head.fit(torch.cat(list(rows)), torch.cat(list(classes)), FIRST_STEPS, noise)
+    head.fit(partial(_rows_of, scans), classes, FIRST_STEPS, noise)
     return head
+
+
+def _rows_of(scans: Iterable[Tensor], index: Tensor) -> Tensor:
+    """Rows `index` (K,) of scans of as many rows each."""
+    parts = []
+    for number, rows in enumerate(scans):
+        mine = (index // len(rows) == number).nonzero().flatten()
+        parts.append((mine, rows[index[mine] % len(rows)]))
+    result = torch.empty(len(index), parts[0][1].shape[1], dtype=parts[0][1].dtype)
+    for mine, rows in parts:
+        result[mine] = rows
+    return result
 
 
 def _add(odds: Tensor, head: Head, rows: Tensor) -> None:

@@ -35,6 +35,7 @@ class Segmenting:
 
     session: FewShotSession
     learned: Callable[[Image], Image] | None
+    device: str
     labels: np.ndarray = field(init=False)
     confidence: np.ndarray = field(init=False)
 
@@ -57,7 +58,7 @@ def open_session(job: Job, desk: Desk) -> dict[str, Any]:
     if weights is not None:  # self-similarity is part of every session; only a network adds to it
         extra = _image(desk.features(volume, "learned", weights, device))
         learned = partial(_learned, weights, device)
-    desk.segmentations.put(name, Segmenting(FewShotSession(image, extra), learned))
+    desk.segmentations.put(name, Segmenting(FewShotSession(image, extra), learned, device))
     return {}
 
 
@@ -77,9 +78,9 @@ def update(job: Job, desk: Desk) -> dict[str, Any]:
         box[axis] = slice(index, index + 1)
         job.show_part("glance", 0.0, box, np.expand_dims(_small(labels.numpy()), axis))
 
-    with torch.no_grad():
+    with torch.no_grad(), open_.session.transaction():
         result = open_.session.update((seeds, open_.session.grid), complete, background, glances, show)
-    return _answer(job, open_, result, full, start)
+        return _answer(job, open_, result, full, start)
 
 
 def undo(job: Job, desk: Desk) -> dict[str, Any]:
@@ -87,9 +88,8 @@ def undo(job: Job, desk: Desk) -> dict[str, Any]:
     start = time.perf_counter()
     open_ = desk.segmentations.get(job.params.text("session"))
     full = job.params.flag("full", False)
-    with torch.no_grad():
-        result = open_.session.undo()
-    return _answer(job, open_, result, full, start)
+    with torch.no_grad(), open_.session.transaction():
+        return _answer(job, open_, open_.session.undo(), full, start)
 
 
 def close(job: Job, desk: Desk) -> dict[str, Any]:
@@ -111,7 +111,13 @@ def transfer(job: Job, desk: Desk) -> dict[str, Any]:
     image = open_.session.image
     labels = LabelMap(torch.from_numpy(open_.labels.astype(np.int32)), image.grid)
     result = segment_from_support(
-        target, [image], [labels], contrast=contrast, features=open_.learned, progress=job.progress
+        target,
+        [image],
+        [labels],
+        contrast=contrast,
+        features=open_.learned,
+        progress=job.progress,
+        device=open_.device,
     )
     return {
         "labels": job.send_array(_small(result.labels.data.numpy())),

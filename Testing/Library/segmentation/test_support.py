@@ -1,15 +1,22 @@
 """Segmentation of a scan from other labelled scans: votes, patches, a head, and what is refused."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from typer.testing import CliRunner
 
-from SynthFoundationLib.errors import InputError
+from SynthFoundationLib import segmentation
+from SynthFoundationLib.cli.app import app
+from SynthFoundationLib.errors import DeviceError, InputError
 from SynthFoundationLib.geometry import Affine, Grid
-from SynthFoundationLib.images import Image, LabelMap
+from SynthFoundationLib.images import Image, LabelMap, as_image, as_labels, write_image, write_labels
 from SynthFoundationLib.segmentation import segment_from_support
+from SynthFoundationLib.segmentation import support as support_module
 from SynthFoundationLib.segmentation.matching import comparable, matched_votes, shifted
+from SynthFoundationLib.segmentation.support import Support
 
 GRID = Grid((40, 36, 32), (1.0, 1.2, 2.0), (-10.0, 5.0, 30.0), (0, 1, 0, -1, 0, 0, 0, 0, 1))
 
@@ -94,6 +101,43 @@ def test_large_regions_are_worked_on_in_merged_voxels(support):
     result = segment_from_support((image, GRID), *support, max_voxels=1)
     assert result.scores.frame.voxels <= 20_000
     assert dice(result.labels.data.numpy(), truth, 3) > 0.85
+
+
+@pytest.mark.parametrize("contrast", ["same", "other"])
+def test_many_scans_are_looked_at_one_at_a_time(support, monkeypatch, contrast):
+    image, _ = scene(seed=5)
+    many = [part * 3 for part in support]
+    monkeypatch.setattr(support_module, "FEWEST_VOXELS", 100_000)
+    free = segment_from_support((image, GRID), *many, contrast=contrast)
+    landed, alive, most = Support.landed, [], []
+
+    def watched(self, grid, values):
+        result = landed(self, grid, values)
+        alive.append(weakref.ref(result))
+        most.append(sum(one() is not None for one in alive))
+        return result
+
+    monkeypatch.setattr(Support, "landed", watched)
+    monkeypatch.setattr(support_module, "MAX_VALUES", 10)
+    short = segment_from_support((image, GRID), *many, contrast=contrast)
+    assert max(most) <= 2
+    assert short.scores.frame == free.scores.frame
+    assert torch.equal(short.confidence.data, free.confidence.data)
+
+
+def test_scans_are_registered_where_the_user_wants(support):
+    with pytest.raises(DeviceError, match="cuda:7"):
+        segment_from_support((scene(seed=5)[0], GRID), support[0][:1], support[1][:1], device="cuda:7")
+
+
+def test_the_command_passes_the_device_on(support, monkeypatch, tmp_path):
+    write_image(as_image(support[0][0]), tmp_path / "a.nii.gz")
+    write_labels(as_labels(support[1][0]), tmp_path / "a_labels.nii.gz")
+    given = {}
+    monkeypatch.setattr(segmentation, "segment_from_support", lambda *_, **options: given.update(options))
+    arguments = ["segment", tmp_path / "a.nii.gz", "--support", tmp_path, "-o", tmp_path / "o.nii.gz"]
+    CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu"])
+    assert given["device"] == torch.device("cpu")
 
 
 def test_more_features_take_part(support):

@@ -1,11 +1,20 @@
 """Segmentation through the real process, against the library in this one."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
+from SynthFoundationLib.errors import Cancelled
 from SynthFoundationLib.segmentation import FewShotSession
+from SynthFoundationLib.worker import segmenting
 from SynthFoundationLib.worker.client import WorkerError
+from SynthFoundationLib.worker.desk import Desk
+from SynthFoundationLib.worker.exchange import Exchange
+from SynthFoundationLib.worker.job import Job
+from SynthFoundationLib.worker.protocol import Request
 
 from .conftest import left
 
@@ -65,6 +74,42 @@ def test_pasted_boxes_are_the_librarys_labels(opened, pair, truth):
     canvas.paste(opened.call("segment_undo", {"session": "s"}))
     assert not canvas.labels.any()
     assert not canvas.confidence.any()
+
+
+def test_an_edit_whose_answer_was_not_sent_is_taken_back(pair, truth, tmp_path, monkeypatch):
+    monkeypatch.setattr(Job, "send_array", lambda job, array: job.check())
+    exchange, desk = Exchange(tmp_path), Desk(1)
+    session = FewShotSession(pair[0], "none")
+    desk.segmentations.put("s", segmenting.Segmenting(session, None, "cpu"))
+
+    def ask(method, cancelled, **params):
+        params = {"session": "s", **params}
+        job = Job(Request(1, "segment", params), SimpleNamespace(send=list), exchange)
+        if cancelled:
+            monkeypatch.setattr(segmenting, "_bounds", lambda mask: job.cancel() or (slice(0, 1),) * 3)
+        with pytest.raises(Cancelled) if cancelled else nullcontext():
+            method(job, desk)
+
+    for cancelled, slices in ((False, (20, 30)), (True, (14, 20, 30))):
+        ask(segmenting.update, cancelled, seeds=exchange.write(drawn(truth, *slices)))
+    assert session.edits == 1
+    ask(segmenting.undo, True)
+    assert session.edits == 1
+
+
+def test_labels_are_carried_on_the_device_that_the_session_was_opened_with(pair, tmp_path, monkeypatch):
+    seen, desk = {}, Desk(1)
+    monkeypatch.setattr(segmenting, "segment_from_support", lambda *_, **given: seen.update(given) or 1 / 0)
+    desk.put_volume("fixed", pair[0].data[0].numpy(), pair[0].grid)
+
+    def ask(method, **params):
+        return method(Job(Request(1, "m", params), SimpleNamespace(send=list), Exchange(tmp_path)), desk)
+
+    ask(segmenting.open_session, session="s", volume="fixed", features="none", device="cpu")
+    desk.segmentations.get("s").labels[:] = 1
+    with pytest.raises(ZeroDivisionError):
+        ask(segmenting.transfer, session="s", target="fixed")
+    assert seen["device"] == "cpu"
 
 
 def test_only_the_box_that_changed_travels(opened, truth):
