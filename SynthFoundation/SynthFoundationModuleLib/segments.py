@@ -92,10 +92,11 @@ def read(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> np.ndarr
 
 
 def _by_number(order: np.ndarray, numbers: Mapping[int, str]) -> np.ndarray:
-    """Labels 1, 2, … in the order of the segments as their numbers, a new uint8 array."""
+    """Labels 1, 2, … in the order of the segments as their numbers, a new array: uint8 where these fit."""
+    kind = np.min_scalar_type(max(numbers, default=0))
     if list(numbers) == list(range(1, len(numbers) + 1)):
-        return order.astype(np.uint8)
-    return np.array([0, *numbers], np.uint8)[order]
+        return order.astype(kind)
+    return np.array([0, *numbers], kind)[order]
 
 
 def stamp(segmentation: Any) -> tuple:
@@ -135,7 +136,7 @@ def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np
         layers = [
             _layer(segmentation, volume, members, box) for members in _layers(content, numbers).values()
         ]
-        wrong = reduce(np.maximum, (layer.found() for layer in layers)) != labels
+        wrong = reduce(np.maximum, [layer.found for layer in layers]) != labels
         for layer in layers:
             layer.write(labels, wrong)
         if had_surface:
@@ -169,20 +170,17 @@ class _Layer:
         self._part = voxels(image)[
             tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
         ]
-
-    def found(self) -> np.ndarray:
-        """The labels in the box."""
-        values = [segment.GetLabelValue() for segment in self._segments.values()]
-        lookup = np.zeros(max(int(self._part.max()), *values) + 1, np.min_scalar_type(max(self._segments)))
-        lookup[values] = list(self._segments)
-        return lookup[self._part]
+        values = [segment.GetLabelValue() for segment in segments.values()]
+        lookup = np.zeros(max(int(self._part.max()), *values) + 1, np.min_scalar_type(max(segments)))
+        lookup[values] = list(segments)
+        self.found = lookup[self._part]  # labels in the box
 
     def write(self, labels: np.ndarray, where: np.ndarray) -> None:
         """Write labels into the box; nothing of other segments in this layer is erased for air."""
         lookup = np.zeros(max(int(labels.max()), *self._segments) + 1, self._part.dtype)
         lookup[list(self._segments)] = [segment.GetLabelValue() for segment in self._segments.values()]
         written = lookup[labels]
-        np.copyto(self._part, written, where=where & ((written != 0) | (self.found() != 0)))
+        np.copyto(self._part, written, where=where & ((written != 0) | (self.found != 0)))
         self._image.Modified()
         for segment in self._segments.values():
             segment.Modified()
@@ -192,16 +190,13 @@ class _OtherLayer:
     """Segments whose label maps have other voxels, or none yet: brought to those of the volume."""
 
     def __init__(self, segmentation: Any, volume: Any, members: Mapping[int, str], box: Box) -> None:
-        self._segmentation, self._volume, self._members, self._box = segmentation, volume, members, box
+        self._segmentation, self._volume, self._members = segmentation, volume, members
         self._whole = read(segmentation, volume, members)
-
-    def found(self) -> np.ndarray:
-        """The labels in the box."""
-        return self._whole[self._box]
+        self.found = self._whole[box]
 
     def write(self, labels: np.ndarray, where: np.ndarray) -> None:
         """Write labels into the box."""
-        np.copyto(self.found(), labels, where=where, casting="unsafe")
+        np.copyto(self.found, labels, where=where, casting="unsafe")
         for number, segment_id in self._members.items():
             mask = (self._whole == number).astype(np.uint8)
             image = oriented_image(mask, matrix_of(self._volume), mask.shape[::-1])
