@@ -25,8 +25,9 @@ class StartSettings:
         kept_upright: poses in the headers' orientation that are kept in any case.
         kept_second: poses kept of the second search.
         decisive: how many times better the best orientation must score for the search to end there.
-        certain: a pose that right angles decide for, but that scores less, does not end the search.
-        recognised: the best pose is taken of which the bundled network knows so much, as in the verdict.
+        certain: a pose that is decided for, but scores less, has to be recognised.
+        plausible: of how much of one scan the bundled network then has to find in the other.
+        recognised: the same where nothing is decided; the best of which it is true is taken.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
         rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
         stiffness: resistance to stretch and shear, in units of the data's curvature.
@@ -46,6 +47,7 @@ class StartSettings:
     kept_second: int = 4
     decisive: float = 1.35
     certain: float = 0.3
+    plausible: float = 0.5
     recognised: float = 0.65
     header_trust: float = 0.3
     rigid_rounds: int = 3

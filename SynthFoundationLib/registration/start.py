@@ -66,15 +66,18 @@ def find_start(
     """
     around = _around_patients(fixed, moving, settings)
     refine = _Refinement(*_seen(*around, settings.refine_voxels), features, settings, beat)
-    refined: list[Candidate] = []
+    poses: list[Affine] = []
     for candidates, decided in _proposed(fixed, moving, features, settings, beat):
         likely = _ranked([refine.judged(candidate) for candidate in candidates], settings)[: settings.kept]
         refined = _ranked([refine(candidate) for candidate in likely], settings)
-        if decided and refined[0].score >= settings.certain:
-            return Affine(refined[0].matrix)
-    poses = [Affine(candidate.matrix) for candidate in refined]
-    known = (pose for pose in poses if recognised is None or recognised(pose) >= settings.recognised)
-    return next(known, poses[0])
+        poses = [Affine(candidate.matrix) for candidate in refined]
+        if recognised is None or (decided and refined[0].score >= settings.certain):
+            return poses[0]
+        least = settings.plausible if decided else settings.recognised
+        known = next((pose for pose in poses if recognised(pose) >= least), None)
+        if known is not None:
+            return known
+    return poses[0]
 
 
 def _proposed(

@@ -100,9 +100,9 @@ def found_start(fixed: Labelled, moving: Labelled, header: Header) -> tuple[Affi
     common = fixed.centres.keys() & moving.centres.keys()
     there = np.array([fixed.centres[label] for label in common])
     wanted = header(np.array([moving.centres[label] for label in common]))
-    moved, descriptor = header.on(moving.scan), DESCRIPTOR
-    look = Look(fixed.scan, moved, descriptor)
-    start = find_start(fixed.scan, moved, descriptor.coarse, Settings().start, recognised=look.recognised)
+    moved = header.on(moving.scan)
+    look = Look(fixed.scan, moved, DESCRIPTOR)
+    start = find_start(fixed.scan, moved, DESCRIPTOR.coarse, Settings().start, recognised=look.recognised)
     return start, float(np.linalg.norm(start.apply(there) - wanted, axis=1).mean())
 
 
