@@ -20,6 +20,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/cli/export_weights.py
   SynthFoundationLib/cli/features.py
   SynthFoundationLib/cli/finetune.py
+  SynthFoundationLib/cli/overwriting.py
   SynthFoundationLib/cli/predict.py
   SynthFoundationLib/cli/pretrain.py
   SynthFoundationLib/cli/register.py
@@ -68,9 +69,11 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/geometry/sampling.py
   SynthFoundationLib/geometry/transforms.py
   SynthFoundationLib/geometry/turns.py
+  SynthFoundationLib/health.py
   SynthFoundationLib/images/__init__.py
   SynthFoundationLib/images/dicom.py
   SynthFoundationLib/images/foreground.py
+  SynthFoundationLib/images/forms.py
   SynthFoundationLib/images/image.py
   SynthFoundationLib/images/integrity.py
   SynthFoundationLib/images/labels.py
@@ -233,6 +236,7 @@ set(SynthFoundation_SCRIPTS
   SynthFoundationModuleLib/few_shot.py
   SynthFoundationModuleLib/few_shot_controls.py
   SynthFoundationModuleLib/few_shot_sessions.py
+  SynthFoundationModuleLib/folder.py
   SynthFoundationModuleLib/geometry.py
   SynthFoundationModuleLib/guides.py
   SynthFoundationModuleLib/installation_failure.py

@@ -191,7 +191,7 @@ def report_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield "<br>".join((rich(text), rich(digits[:half]), rich(digits[half:])))
         if weights.get("error"):
             yield rich(str(weights["error"]))
-    names = {"features": _("features"), "registration": _("registration")}
+    names = {"files": _("files"), "features": _("features"), "registration": _("registration")}
     for test in answer["self_test"]:
         line = _("Test of {name}: {word} in {seconds:.1f} s").format(
             name=names.get(test["name"], test["name"]),

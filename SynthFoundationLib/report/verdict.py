@@ -189,10 +189,10 @@ def _volumes(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding
     if spread is not None and not spread <= limits.log_jacobian_sd:
         yield "look closely", Reason("rough", spread=spread)
     ends = [number(report, f"log_jacobian_{end}") for end in ("min", "max")]
-    largest = max((abs(end) for end in ends if end is not None), default=0.0)
-    if not largest <= math.log(limits.volume_factor):
-        factor = math.exp(min(largest, 7.0))
-        yield "look closely", Reason("volume-change", factor=math.floor(factor))
+    # In this order, an end that is no number counts as the most.
+    largest = max((min(7.0, abs(end)) for end in ends if end is not None), default=0.0)
+    if largest > math.log(limits.volume_factor):
+        yield "look closely", Reason("volume-change", factor=math.floor(math.exp(largest)))
 
 
 def _inverse(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds) -> Iterator[_Finding]:

@@ -48,6 +48,7 @@ def test_what_is_missing_is_not_judged():
         ({"similarity": {"before": 0.01, "after": math.nan}}, "failed", "corresponds"),
         ({"similarity": {"before": 0.01, "after": 0.15}}, "look closely", "faintly"),
         ({"recognised": 0.5}, "look closely", "head and foot"),
+        ({"log_jacobian_max": math.nan}, "look closely", "volume"),
         ({"recognised": math.nan}, "look closely", "head and foot"),
         ({"overlap": 0.4}, "look closely", "40 %"),
         ({"overlap": 0.02}, "failed", "2 %"),
