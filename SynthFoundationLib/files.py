@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING
 from .errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from torch import Tensor
 
@@ -66,11 +66,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replacing_all(folder: Path, seal: str) -> Iterator[Path]:
+def replacing_all(folder: Path, seal: str, earlier: Iterable[str] = ()) -> Iterator[Path]:
     """Give a folder for results, which take their places in `folder` together once the block ends well.
 
     Until then all that is in `folder` stays as it is, whatever happens. The file called `seal` is moved last,
-    and the one of an earlier run goes first: where it is, the files are of one run.
+    and that of an earlier run goes first, then its other files: where a seal is, the files are of one run.
+
+    Args:
+        folder: where the results belong.
+        seal: name of the file that is there only beside all others.
+        earlier: names of files that an earlier run may have left in `folder`; other than plain ones are
+            passed over.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full.
@@ -83,20 +89,36 @@ def replacing_all(folder: Path, seal: str) -> Iterator[Path]:
             for file in staging.iterdir():
                 check_place(folder / file.name)
             (folder / seal).unlink(missing_ok=True)
+            _remove(folder, set(earlier) - {file.name for file in staging.iterdir()})
             for file in sorted(staging.iterdir(), key=lambda file: (file.name == seal, file.name)):
                 os.replace(file, folder / file.name)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise InputError(
-            f"cannot write to {folder.name}: {error.strerror or 'the disk may be full'}; "
+            f"cannot write to {_called(folder)}: {error.strerror or 'the disk may be full'}; "
             "choose a folder with space that you may write to"
         ) from error
 
 
+def _called(folder: Path) -> str:
+    return folder.absolute().name  # "." has no name of its own
+
+
+def _remove(folder: Path, names: Iterable[str]) -> None:
+    """Delete files of a folder; names that lead elsewhere are no files of it."""
+    for name in names:
+        if Path(name).name == name and (folder / name).is_file():
+            (folder / name).unlink()
+
+
 def _beside(path: Path) -> Path:
-    """A name that tells who writes there, for `_abandoned`."""
-    return path.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}-{path.name}")
+    """A name that tells who writes there, for `_abandoned`, and of the user's name only which format it is.
+
+    Writers of ITK do not know endings in capitals, and take `a.hdr.nii.gz` for a pair of files.
+    """
+    ending = ".nii.gz" if path.name.lower().endswith(".nii.gz") else path.suffix.lower()
+    return path.with_name(f"{UNFINISHED}{_HOST}-{os.getpid()}-{uuid.uuid4().hex[:12]}{ending}")
 
 
 def check_place(path: str | Path, endings: tuple[str, ...] = ()) -> None:
@@ -107,7 +129,8 @@ def check_place(path: str | Path, endings: tuple[str, ...] = ()) -> None:
             folder itself.
     """
     path = Path(path)
-    if endings and not path.name.lower().endswith(endings):
+    capitals = tuple(ending.upper() for ending in endings)  # but no mixture, which ITK cannot read
+    if endings and not path.name.endswith((*endings, *capitals)):
         raise InputError(f"cannot write {path.name}: allowed are {', '.join(endings)}")
     if not path.parent.is_dir():
         raise InputError(f"cannot write {path.name}: its folder does not exist; create it or choose another")
@@ -166,7 +189,9 @@ def _make(folder: Path) -> list[Path]:
             f"cannot make the output folder {folder.name}: {error.strerror}; choose another"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise InputError(f"cannot write to the output folder {folder.name}; choose one that you may write to")
+        raise InputError(
+            f"cannot write to the output folder {_called(folder)}; choose one that you may write to"
+        )
     return missing
 
 
@@ -177,10 +202,12 @@ def _kept_to_this_run(folder: Path) -> Iterator[None]:
         held = _take(lock)
     except OSError as error:
         raise InputError(
-            f"cannot write to the output folder {folder.name}: {error.strerror}; choose another"
+            f"cannot write to the output folder {_called(folder)}: {error.strerror}; choose another"
         ) from error
     if held is None:
-        raise InputError(f"another run is writing to {folder.name}; wait for it, or choose another folder")
+        raise InputError(
+            f"another run is writing to {_called(folder)}; wait for it, or choose another folder"
+        )
     try:
         yield
     finally:

@@ -1,7 +1,16 @@
 """Volumes in and out: scans, label maps and masks, refused where they cannot be used."""
 
 from .foreground import foreground
-from .image import Image, ImageLike, as_image, from_sitk, read_image, to_sitk, write_image
+from .image import (
+    Image,
+    ImageLike,
+    as_image,
+    check_image_place,
+    from_sitk,
+    read_image,
+    to_sitk,
+    write_image,
+)
 from .labels import LabelMap, LabelsLike, as_labels, as_mask, read_labels, write_labels
 from .normalise import normalise
 from .warp import warp_image, warp_labels
@@ -14,6 +23,7 @@ __all__ = [
     "as_image",
     "as_labels",
     "as_mask",
+    "check_image_place",
     "foreground",
     "from_sitk",
     "normalise",

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 import torch
 
-from ..errors import InputError
+from ..errors import InputError, memory_shortage
 from ..files import check_place, replacing
 from ..geometry import Grid, resample
 from ..quiet import quiet
@@ -95,7 +95,7 @@ def read_image(path: str | Path) -> Image:
     Raises:
         InputError: the file is missing, damaged, not one scalar volume, or its values cannot be used.
     """
-    return from_sitk(read_volume(path), Path(path).name)
+    return from_sitk(read_volume(path), Path(path).absolute().name)
 
 
 def as_image(source: ImageLike | Sequence[ImageLike], what: str = "the image") -> Image:
@@ -154,9 +154,22 @@ def write_image(image: Image, path: str | Path) -> None:
     """Write .nii, .nii.gz, .nrrd or .mha as float32, whole or not at all.
 
     Raises:
-        InputError: another file type, or the folder is missing, full or write-protected.
+        InputError: another file type, a name that is for segmentations, or the folder is missing, full or
+            write-protected.
     """
+    check_image_place(path)
     write_volume(to_sitk(image), path, VOLUME_FILES)
+
+
+def check_image_place(path: str | Path) -> None:
+    """See before the work that an image can be written there afterwards.
+
+    Raises:
+        InputError: another file type, a name that is for segmentations, or no place to write to.
+    """
+    check_place(path, VOLUME_FILES)
+    if Path(path).name.lower().endswith(".seg.nrrd"):
+        raise InputError(f"{Path(path).name} would be a segmentation, not an image; choose another ending")
 
 
 def write_volume(image: sitk.Image, path: str | Path, allowed: tuple[str, ...]) -> None:
@@ -174,7 +187,7 @@ def write_volume(image: sitk.Image, path: str | Path, allowed: tuple[str, ...]) 
                 sitk.WriteImage(image, str(beside), useCompression=compress)
             check_integrity(beside)  # ITK does not notice when the disk is full
         except (RuntimeError, InputError) as error:
-            raise OSError from error
+            raise memory_shortage(error) or OSError() from error
 
 
 def _stacked(images: list[Image], what: str) -> Image:

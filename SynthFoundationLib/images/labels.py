@@ -61,10 +61,10 @@ def read_labels(path: str | Path) -> LabelMap:
     Raises:
         InputError: not one volume, not whole numbers from 0 to 65,535, or segments that overlap.
     """
-    volume = read_volume(path, components=True)
+    volume = read_volume(path, components=True, thin=True)
     segments = segments_of(volume)
     if segments is None:
-        check_volume(volume, Path(path).name)
+        check_volume(volume, Path(path).name, thin=True)
     elif volume.GetNumberOfComponentsPerPixel() > 1:
         volume, segments = flatten(volume, segments, Path(path).name)
     return _label_map(volume, Path(path).name, segments)
@@ -81,7 +81,7 @@ def as_labels(source: LabelsLike, what: str = "the label map") -> LabelMap:
     if isinstance(source, (str, Path)):
         return read_labels(source)
     if isinstance(source, sitk.Image):
-        check_volume(source, what)
+        check_volume(source, what, thin=True)
         return _label_map(source, what, segments_of(source))
     if isinstance(source, tuple) and len(source) == 2 and isinstance(source[1], Grid):
         return LabelMap(torch.from_numpy(_whole(_array(source[0]), what)), source[1])

@@ -25,7 +25,7 @@ def read_points(path: str | Path) -> Points:
     """Read the points of a file; those that a markup lists without a position are left out.
 
     A table without a header holds x, y, z or label, x, y, z. A header may name the columns x, y, z or l, p, s
-    (LPS), or r, a, s (RAS), and label.
+    (LPS), or r, a, s (RAS), and label or name.
 
     Raises:
         InputError: the file is missing, empty, of another kind, or holds something that is no coordinate.
@@ -91,7 +91,7 @@ def _read_csv(text: str) -> tuple[Rows, str]:
     header = [cell.lower() for cell in table[0]]
     for names, system in _COLUMN_NAMES.items():
         if set(names) <= set(header):
-            label = header.index("label") if "label" in header else None
+            label = next((header.index(name) for name in ("label", "name") if name in header), None)
             return _columns(table[1:], [header.index(name) for name in names], label), system
     last = len(header)
     return _columns(table, [last - 3, last - 2, last - 1], 0 if last > 3 else None), "LPS"

@@ -92,6 +92,50 @@ def test_results_take_their_places_together_and_the_seal_last(tmp_path):
     )
 
 
+def test_what_an_earlier_run_left_makes_way_and_nothing_else(tmp_path):
+    folder = tmp_path / "results"
+    (folder / "below").mkdir(parents=True)
+    places = [
+        folder / "a.txt",
+        folder / "b.txt",
+        folder / "mine.txt",
+        tmp_path / "outside",
+        folder / "below" / "c",
+    ]
+    for place in places:
+        place.write_text("old")
+    earlier = [
+        "a.txt",
+        "b.txt",
+        "../outside",
+        str(tmp_path / "outside"),
+        "below/c",
+        "below",
+        "none",
+        "",
+        "..",
+    ]
+    with replacing_all(folder, "seal", earlier) as beside:
+        for name in ("seal", "a.txt"):
+            (beside / name).write_text("new")
+        assert (folder / "b.txt").exists()
+    assert sorted(path.name for path in folder.iterdir()) == ["a.txt", "below", "mine.txt", "seal"]
+    assert (folder / "a.txt").read_text() == "new"
+    assert (tmp_path / "outside").exists()
+    assert (folder / "below" / "c").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "ending"),
+    [("a.hdr.nii.gz", ".nii.gz"), ("A.NII.GZ", ".nii.gz"), ("a.b.NRRD", ".nrrd"), (".nii.gz", ".nii.gz")],
+)
+def test_what_is_written_beside_has_of_the_name_the_format_alone(tmp_path, name, ending):
+    with replacing(tmp_path / name) as beside:
+        beside.touch()
+        assert "".join(beside.suffixes) == ending
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize(
     ("error", "told"), [(ZeroDivisionError(), ZeroDivisionError), (OSError(28, "full"), InputError)]
 )
@@ -120,6 +164,16 @@ def test_a_folder_in_use_is_refused_until_it_is_free_again(tmp_path):
             pass
         assert (tmp_path / ".writing-first").exists()
     with output_folder(tmp_path):
+        pass
+
+
+def test_the_folder_where_one_is_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with (
+        output_folder("."),
+        pytest.raises(InputError, match=f"writing to {tmp_path.name};"),
+        output_folder("."),
+    ):
         pass
 
 

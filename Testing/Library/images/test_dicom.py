@@ -50,6 +50,14 @@ def test_a_series_is_read_in_the_order_of_its_positions(tmp_path):
     np.testing.assert_allclose(image.grid.origin, (-10.0, 4.0, 30.0))
 
 
+def test_the_folder_where_one_is_is_called_by_its_name(tmp_path, monkeypatch):
+    write_series(tmp_path, straight())
+    write_series(tmp_path, straight(4), series=SERIES + ".2", name="other")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=f"^{tmp_path.name} holds 2 DICOM series"):
+        read_image(".")
+
+
 def test_two_series_in_a_folder_are_refused_without_naming_the_patient(tmp_path):
     write_series(tmp_path, straight())
     write_series(tmp_path, straight(4), series=SERIES + ".2", name="other")

@@ -49,6 +49,20 @@ def test_other_file_types_and_missing_folders_are_refused(tmp_path, name):
         write_image(noise(), tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["scan.NII.GZ", "scan.NRRD", "scan.MHA", "a.hdr.nii.gz", "a.img.nii"])
+def test_capitals_and_names_of_pairs_are_written_and_read_as_any_other(tmp_path, name):
+    write_image(noise(), tmp_path / name)
+    torch.testing.assert_close(read_image(tmp_path / name).data, noise().data, rtol=0, atol=0)
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["scan.Nii.Gz", "scan.nii.GZ", "scan.seg.nrrd", "SCAN.SEG.NRRD"])
+def test_names_that_nobody_could_read_as_an_image_are_refused(tmp_path, name):
+    with pytest.raises(InputError, match=f"{name}[: ]"):
+        write_image(noise(), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
 def test_paths_sitk_images_arrays_and_images_mean_the_same(tmp_path):
     image = noise()
     write_image(image, tmp_path / "scan.nrrd")

@@ -7,7 +7,15 @@ import torch
 
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.geometry import Grid
-from SynthFoundationLib.images import Image, LabelMap, as_labels, as_mask, read_labels, write_labels
+from SynthFoundationLib.images import (
+    Image,
+    LabelMap,
+    as_labels,
+    as_mask,
+    read_image,
+    read_labels,
+    write_labels,
+)
 
 GRID = Grid((6, 5, 4), (1.0, 2.0, 3.0), (7.0, 8.0, 9.0), (0, -1, 0, 1, 0, 0, 0, 0, 1))
 
@@ -105,6 +113,20 @@ def test_vectors_and_other_things_are_not_labels(tmp_path):
         as_labels(3, "the moving labels")
     with pytest.raises(InputError, match="do not fit"):
         LabelMap(torch.zeros(3, 3, 3), GRID)
+
+
+@pytest.mark.parametrize("name", ["cut.nii.gz", "cut.seg.nrrd"])
+@pytest.mark.parametrize("thickness", [1, 3])
+def test_labels_cut_to_what_they_show_may_be_thin(tmp_path, name, thickness):
+    whole = LabelMap(blocks(0, 1, 2, 3), GRID)
+    grid = GRID.cropped((0, 0, 1), (*GRID.size[:2], 1 + thickness))
+    cut = LabelMap(whole.data[1 : 1 + thickness], grid)
+    write_labels(cut, tmp_path / name)
+    again = read_labels(tmp_path / name)
+    torch.testing.assert_close(again.data, cut.data)
+    assert again.grid.same_space(grid, 1e-4)
+    with pytest.raises(InputError, match="at least 4"):
+        read_image(tmp_path / name)
 
 
 def test_a_mask_is_every_voxel_that_is_not_zero():

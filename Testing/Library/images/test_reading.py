@@ -148,10 +148,34 @@ def test_a_sheared_or_singular_header_is_refused(tmp_path, rows):
         read_image(path)
 
 
+@pytest.mark.parametrize("code", [1, 2])
+def test_a_sheared_sform_is_refused_though_there_is_a_qform_to_pass_to(tmp_path, code):
+    path = tmp_path / "scan.nii"
+    sitk.WriteImage(scan(), str(path))
+    edited(path, 252, "<2h", 1, code)
+    edited(path, 280, "<12f", 0.7, 0.3, 0, 100, 0, 1.5, 0, 0, 0, 0, 3, 0)
+    with pytest.raises(InputError, match="sheared or singular"):
+        read_image(path)
+
+
+def test_rounding_in_an_sform_is_no_shear(tmp_path):
+    path = tmp_path / "scan.nii"
+    sitk.WriteImage(scan(), str(path))
+    edited(path, 280, "<12f", -0.56, 0.9, 0, 20, -0.42, -1.2005, 0, -5.5, 0, 0, 3, 130)
+    assert read_image(path).grid.spacing == pytest.approx((0.7, 1.5, 3.0))
+
+
+@pytest.mark.parametrize("name", ["S.MHA", "S.MHD", "S.NRRD", "S.NII", "S.NII.GZ"])
+def test_endings_may_be_in_capitals(tmp_path, name):
+    sitk.WriteImage(scan(), str(tmp_path / name.lower()))
+    (tmp_path / name.lower()).rename(tmp_path / name)
+    assert read_image(tmp_path / name).grid.size == (9, 8, 7)
+
+
 def test_reading_says_nothing_on_the_standard_error(tmp_path, capfd):
     path = tmp_path / "scan.nii"
     sitk.WriteImage(scan(), str(path))
     edited(path, 252, "<2h", 1, 1)
-    edited(path, 280, "<12f", 1, 0.3, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)  # ITK warns and takes the other matrix
+    edited(path, 280, "<12f", 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 2, 0)  # ITK warns that the spacing is another
     read_image(path)
     assert capfd.readouterr().err == ""

@@ -47,6 +47,7 @@ FILES = {
     "columns.fcsv": fcsv(["# columns = label,x,y,z"], table([], RAS).split("\n")),
     "named.csv": table(["label,x,y,z"], LPS),
     "capitals.csv": "\ufeff" + table(["Label, X, Y, Z"], LPS),
+    "name.csv": table(["Name,X,Y,Z"], LPS),
     "slicer.csv": table(["label,r,a,s"], RAS),
     "bare.csv": table([], LPS),
 }
