@@ -9,6 +9,7 @@ import typer
 
 from .choices import Interpolation, Kind
 from .console import say
+from .overwriting import refuse_overwriting
 
 if TYPE_CHECKING:
     from ..geometry import Transform
@@ -52,6 +53,7 @@ def apply(
     Images and label maps are resampled once, whatever the number of transforms. Points move the same way:
     those of the moving image to the fixed image. With inverse:FILE a transform is used the other way round.
     """
+    refuse_overwriting([output], [moving, reference, *(name.removeprefix(_INVERSE) for name in transform)])
     kind = _kind(moving) if kind is Kind.auto else kind
     if kind is Kind.points:
         _apply_to_points(moving, transform, output)

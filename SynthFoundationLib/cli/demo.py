@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .choices import LARGEST_SEED
 from .console import progress_bar, say
 from .register import Preset
 
@@ -20,7 +21,7 @@ def demo(
         Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for scans and results.")
     ] = Path("demo-output"),
     preset: Annotated[Preset, typer.Option(help="How much time to take.")] = Preset.default,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed is another head.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Another seed is another head.")] = 0,
 ) -> None:
     """Make a T1- and a T2-weighted scan of a head that turned and deformed in between, and align them.
 

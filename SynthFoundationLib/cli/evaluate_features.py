@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from .overwriting import refuse_overwriting
+
 
 def evaluate_features(
     scans: Annotated[
@@ -29,6 +31,7 @@ def evaluate_features(
     paths = scans or []
     if len(paths) % 2:
         raise InputError(f"{len(paths)} scans are no pairs; give an even number: A1 B1 A2 B2 …")
+    refuse_overwriting([output], [*paths, weights])
     rows = run(weights, output, list(zip(paths[::2], paths[1::2], strict=True)), synthetic, spacing)
     typer.echo(f"{'pair':<32} {'features':<14} {'within 5 mm':>11} {'median mm':>9} {'chance':>7}")
     for row in rows:

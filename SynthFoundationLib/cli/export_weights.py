@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .console import say
+from .overwriting import refuse_overwriting
 
 
 def export_weights(
@@ -19,4 +20,5 @@ def export_weights(
     """Write a trained network as weights for --weights."""
     from ..pretraining.export import export
 
+    refuse_overwriting([output], checkpoint.glob("*"))
     say(f"Wrote {output}, SHA-256 {export(checkpoint, output)['sha256']}")

@@ -10,6 +10,7 @@ import typer
 
 from .choices import Device, Features
 from .console import say, tell
+from .overwriting import refuse_overwriting
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,9 +45,10 @@ def features(
     from ..features.extract import extract_features
     from ..files import check_place
     from ..frugal import first_that_fits
-    from ..images import Image, as_image, write_image
+    from ..images import Image, as_image, check_image_place, write_image
 
-    check_place(output, (".nrrd", ".nii.gz", ".nii", ".mha"))
+    refuse_overwriting([output, picture], images)
+    check_image_place(output)
     if picture is not None:
         check_place(picture, (".png",))
     image, where = as_image(list(images)), chosen(device.value)

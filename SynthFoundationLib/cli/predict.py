@@ -10,6 +10,7 @@ import typer
 
 from .choices import Device
 from .console import progress_bar, say
+from .overwriting import refuse_overwriting
 
 
 class Format(str, Enum):
@@ -41,10 +42,12 @@ def predict(
     from ..images import write_labels
     from ..segmentation.cases import find_images
 
-    segmenter, cases, where = Segmenter.load(model), find_images(images), chosen(device.value)
-    with output_folder(output) as folder, progress_bar("predicting") as progress:
-        for number, case in enumerate(cases):
+    cases = find_images([path.absolute() for path in images])
+    results = [output / f"{case.name}{format.value}" for case in cases]
+    refuse_overwriting(results, [file for case in cases for file in case.images])
+    segmenter, where = Segmenter.load(model), chosen(device.value)
+    with output_folder(output), progress_bar("predicting") as progress:
+        for number, (case, result) in enumerate(zip(cases, results, strict=True)):
             progress(f"{case.name} ({number + 1} of {len(cases)})", number / len(cases))
-            labels = run(segmenter, case.read_image(), where)
-            write_labels(labels, folder / f"{case.name}{format.value}")
+            write_labels(run(segmenter, case.read_image(), where), result)
     say(f"Wrote {len(cases)} label maps to {output}")

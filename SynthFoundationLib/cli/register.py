@@ -11,6 +11,9 @@ import typer
 
 from .choices import LARGEST_SEED, Device, Features
 from .console import progress_bar, say
+from .overwriting import refuse_overwriting
+
+_RESULTS = ("moved.nii.gz", "transform.h5", "inverse.h5", "report.json", "report.html")
 
 
 class Preset(str, Enum):
@@ -76,7 +79,14 @@ def register(
     from ..registration import register as run
     from ..registration.carried import read_carried
 
-    read_carried(moving_labels or [], moving_points or [])  # refused now, not after the work
+    carried = read_carried(moving_labels or [], moving_points or [])  # refused now, not after the work
+    given = [
+        *(fixed, moving, *(fixed_contrast or []), *(moving_contrast or [])),
+        *(fixed_mask, moving_mask, fixed_landmarks, moving_landmarks, initial_transform),
+        *(*(moving_labels or []), *(moving_points or [])),
+    ]
+    refuse_overwriting([output / name for name in (*_RESULTS, *carried.labels, *carried.points)], given)
+    refuse_overwriting(output.glob("*_moved.*"), given)  # what an earlier run brought along makes way
     with output_folder(output) as folder, progress_bar("registering") as progress:
         with_preset = partial(
             run,

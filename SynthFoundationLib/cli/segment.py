@@ -11,12 +11,14 @@ import typer
 
 from .choices import Device
 from .console import progress_bar, say, tell
+from .overwriting import refuse_overwriting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..images import Image
     from ..segmentation import Result
+    from ..segmentation.cases import Case
 
 
 class MoreFeatures(str, Enum):
@@ -97,16 +99,21 @@ def segment(
     """
     from ..files import check_place
     from ..frugal import first_that_fits
-    from ..images import write_image, write_labels
+    from ..images import check_image_place, write_image, write_labels
     from ..images.image import VOLUME_FILES
+    from ..segmentation.cases import find_support
 
-    for place in (output, probabilities, confidence):
+    check_place(output, VOLUME_FILES)
+    for place in (probabilities, confidence):
         if place is not None:
-            check_place(place, VOLUME_FILES)
+            check_image_place(place)
+    cases = [] if support is None else find_support(support)
+    supporting = [file for case in cases for file in (*case.images, case.labels)]
+    refuse_overwriting([output, probabilities, confidence], [*images, *supporting])
     if support is not None:
         if features is MoreFeatures.auto and weights is None:
             features = MoreFeatures.none  # registration has used them; they do not make matching better
-        result = _from_scans(images, support, contrast, _learned(features, weights, device), device)
+        result = _from_scans(images, cases, contrast, _learned(features, weights, device), device)
     else:
         slices = partial(_from_slices, images, complete_slices, background)
         learned = _learned(features, weights, device)
@@ -148,7 +155,7 @@ def _from_slices(
 
 def _from_scans(
     images: list[Path],
-    support: Path,
+    cases: list[Case],
     contrast: Contrast,
     more: Callable[[Image], Image] | None,
     device: Device,
@@ -156,9 +163,8 @@ def _from_scans(
     from ..devices import chosen
     from ..images import as_image
     from ..segmentation import segment_from_support
-    from ..segmentation.cases import find_support
 
-    where, cases = chosen(device.value), find_support(support)
+    where = chosen(device.value)
     image = as_image(images, "the image")
     tell(f"{len(cases)} labelled scans: " + ", ".join(case.name for case in cases))
     scans, maps = zip(*(case.read() for case in cases), strict=True)

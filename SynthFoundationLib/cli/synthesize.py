@@ -9,6 +9,7 @@ import typer
 
 from .choices import LARGEST_SEED, Device
 from .console import say
+from .overwriting import refuse_overwriting
 
 
 def synthesize(
@@ -25,9 +26,12 @@ def synthesize(
 ) -> None:
     """Write synthetic pairs, their labels and parameters, and a contact sheet."""
     from ..devices import chosen
-    from ..files import output_folder
     from ..synthesis import synthesize as run
+    from ..synthesis.command import written
+    from ..synthesis.templates import label_files
 
-    with output_folder(output) as folder:
-        sheet = run(count, folder, size, seed, templates, str(chosen(device.value)))
+    refuse_overwriting(
+        [output / name for name in written(output)], [] if templates is None else label_files(templates)
+    )
+    sheet = run(count, output, size, seed, templates, str(chosen(device.value)))
     say(f"Wrote {count} pairs; look at {sheet}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -43,7 +44,10 @@ def pretrain(
         with output_folder(folder) if first else nullcontext():
             if first:
                 recover(folder)
-                if not resume and latest_checkpoint(folder):
+                checkpoint = latest_checkpoint(folder)
+                if resume and not checkpoint and not quiet:
+                    print(f"No checkpoint in {folder.name}, starting anew", file=sys.stderr, flush=True)
+                if checkpoint and not resume:
                     raise InputError(
                         f"{folder.name} already holds a training; resume it, or choose another folder"
                     )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from torch import Tensor
 
 from SynthFoundationLib.errors import InputError
+from SynthFoundationLib.files import output_folder, replacing, replacing_all
 from SynthFoundationLib.synthesis.engine import Pair, render, sample
+from SynthFoundationLib.synthesis.sheet import block, contact_sheet
+
+SHEET = "sheet.png"
+_LARGEST_SHEET = 32  # pairs
+_WRITTEN = re.compile(rf"\d{{4,}}_(?:(?:{'|'.join(Pair._fields)})\.nii\.gz|parameters\.json)")
 
 
 def synthesize(
@@ -20,6 +27,8 @@ def synthesize(
     device: str = "cpu",
 ) -> Path:
     """Write pairs (`NNNN_view1.nii.gz`, `…view2…`, `…labels…`), their parameters, and `sheet.png`.
+
+    They take their places together, the sheet last; those of an earlier run make way for them.
 
     Args:
         count: number of pairs.
@@ -33,37 +42,41 @@ def synthesize(
         The contact sheet.
 
     Raises:
-        InputError: for a count below one, a size below 16 or an empty template folder.
+        InputError: for a count below one, a size below 16, an empty template folder, or a folder that another
+            run is writing to or that cannot be written to.
     """
     if count < 1:
         raise InputError(f"count {count}: at least one pair is needed")
-    folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     source = None
     if templates is not None:
         from SynthFoundationLib.synthesis.templates import open_templates
 
         source = open_templates(templates)
-    from SynthFoundationLib.synthesis.sheet import block, contact_sheet
-
     blocks, titles = [], []
-    for k in range(count):
-        parameters = sample(seed + k, (size,) * 3, source)
-        pair = render(parameters, device)
-        for name, volume in zip(Pair._fields, pair, strict=True):
-            _write(volume, folder / f"{k:04d}_{name}.nii.gz")
-        text = json.dumps(parameters, indent=1)
-        (folder / f"{k:04d}_parameters.json").write_text(text, encoding="utf-8")
-        if k < 32:
-            blocks.append(block(pair))
-            titles.append(f"seed {seed + k}: {len(pair.labels.unique())} labels")
-    return contact_sheet(blocks, folder / "sheet.png", titles)
+    with output_folder(out) as folder, replacing_all(folder, SHEET, written(folder)) as beside:
+        for k in range(count):
+            parameters = sample(seed + k, (size,) * 3, source)
+            pair = render(parameters, device)
+            for name, volume in zip(Pair._fields, pair, strict=True):
+                _write(volume, beside / f"{k:04d}_{name}.nii.gz")
+            with replacing(beside / f"{k:04d}_parameters.json") as file:
+                file.write_text(json.dumps(parameters, indent=1), encoding="utf-8")
+            if k < _LARGEST_SHEET:
+                blocks.append(block(pair))
+                titles.append(f"seed {seed + k}: {len(pair.labels.unique())} labels")
+        contact_sheet(blocks, beside / SHEET, titles)
+    return folder / SHEET
+
+
+def written(folder: Path) -> list[str]:
+    """Names of the files of pairs that are in a folder."""
+    return [path.name for path in folder.glob("*") if _WRITTEN.fullmatch(path.name)]
 
 
 def _write(volume: Tensor, path: Path) -> None:
-    """Write beside and rename; voxels of 1 mm."""
+    """Voxels of 1 mm."""
     import SimpleITK as sitk
 
-    partial = path.with_name(f".partial_{path.name}")
-    sitk.WriteImage(sitk.GetImageFromArray(volume.cpu().numpy()), str(partial), useCompression=True)
-    partial.replace(path)
+    from SynthFoundationLib.images.image import write_volume
+
+    write_volume(sitk.GetImageFromArray(volume.cpu().numpy()), path, (".nii.gz",))

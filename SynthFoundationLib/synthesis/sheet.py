@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from SynthFoundationLib.files import replacing
 from SynthFoundationLib.synthesis.engine import Pair
 
 
@@ -35,7 +36,7 @@ def block(pair: Pair) -> np.ndarray:
 
 
 def contact_sheet(blocks: Sequence[np.ndarray], path: str | Path, titles: Sequence[str]) -> Path:
-    """Write a PNG with one block per pair."""
+    """Write a PNG with one block per pair, whole or not at all."""
     from matplotlib.figure import Figure
 
     columns = min(4, len(blocks))
@@ -48,7 +49,6 @@ def contact_sheet(blocks: Sequence[np.ndarray], path: str | Path, titles: Sequen
         axis.imshow(picture)
         axis.set_title(title, fontsize=8)
     figure.tight_layout(pad=0.4)
-    target = Path(path)
-    partial = target.with_name(f".{target.stem}.partial{target.suffix}")
-    figure.savefig(partial)
-    return partial.replace(target)
+    with replacing(path) as beside:
+        figure.savefig(beside)
+    return Path(path)

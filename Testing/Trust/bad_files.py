@@ -95,14 +95,18 @@ def _headers(folder: Path) -> None:
             struct.pack_into(layout, content, offset, *values)
         (folder / name).write_bytes(content)
 
-    def with_sform(rows: tuple[float, ...], qform: int = 0) -> tuple[tuple[int, str, tuple[float, ...]], ...]:
-        return (252, "<2h", (qform, 1)), (280, "<12f", rows)
+    def with_sform(
+        rows: tuple[float, ...], qform: int = 0, sform: int = 1
+    ) -> tuple[tuple[int, str, tuple[float, ...]], ...]:
+        return (252, "<2h", (qform, sform)), (280, "<12f", rows)
 
     edited("promise.nii", (42, "<3h", (1000, 1000, 1000)))
     edited("nospacing.nii", (80, "<f", (0.0,)))
     edited("negspacing.nii", (80, "<f", (-1.0,)))
     edited("sheared.nii", *with_sform((1, 0.4, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)))
     edited("singular.nii", *with_sform((1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0)))
+    edited("shearedsform.nii", *with_sform((1, 0.3, 0, 100, 0, 1.2, 0, 0, 0, 0, 1.5, 0), qform=1, sform=2))
+    edited("aligned.nii", *with_sform((0, -1.2, 0, 9, 1, 0, 0, 9, 0, 0, 1.5, 9), qform=1, sform=2))
     edited("twoforms.nii", *with_sform((0, -1.2, 0, 9, 1, 0, 0, 9, 0, 0, 1.5, 9), qform=1))
     (folder / "sheared.nrrd").write_bytes(
         b"NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 8 8 8\n"
@@ -257,5 +261,6 @@ def _settings(folder: Path) -> None:
     (folder / "afile").write_text("already here")
     (folder / "results").mkdir()
     (folder / "results" / "report.html").write_text("of an earlier run")
+    shutil.copy(folder / "other.nii.gz", folder / "results" / "moved.nii.gz")
     (folder / "notes.json").write_text(json.dumps({"a": 1}))
     (folder / "text.gz").write_bytes(gzip.compress(b"text"))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.image import imread
 
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.features.unet import UNet, UNetConfig
@@ -30,6 +31,7 @@ from SynthFoundationLib.geometry import (
 )
 from SynthFoundationLib.images import Image, LabelMap, read_image, read_labels, write_image, write_labels
 from SynthFoundationLib.points import Points, read_points, write_points
+from SynthFoundationLib.synthesis.sheet import contact_sheet
 
 PAGE = 4096
 OLD = "the old result"
@@ -44,6 +46,7 @@ def ways() -> dict[str, Way]:
     field = DisplacementField(torch.from_numpy(rng.normal(size=(3, *grid.shape)).astype(np.float32)), grid)
     affine, probe = Affine(np.diag((1.1, 0.9, 1.0, 1.0))), rng.uniform(0, 9, (50, 3))
     chain, points = Composite([field, affine]), Points(rng.normal(size=(300, 3)))
+    picture = rng.random((60, 90, 3))
     network = UNet(UNetConfig(width=4, depth=1, out_channels=4, norm="instance"))
     found: dict[str, Way] = {}
     for end in (".nii", ".nii.gz", ".nrrd", ".mha"):
@@ -59,6 +62,7 @@ def ways() -> dict[str, Way]:
         )
     for end in (".mrk.json", ".fcsv", ".csv"):
         found[f"points{end}"] = (lambda p: write_points(points, p), lambda p: read_points(p).positions)
+    found["sheet.png"] = (lambda p: contact_sheet([picture], p, ["a pair"]), imread)
     found["network.safetensors"] = (
         lambda p: save_network(network, p),
         lambda p: next(read_network(p)[0].parameters()).detach(),

@@ -66,6 +66,7 @@ _SHEARED = "has a sheared or singular direction matrix; resample it to a regular
 _NO_LABELS = "holds values that are not whole numbers; give labels, not intensities or probabilities"
 _SERIES = "the DICOM series in"
 _TENSORS = "holds more than tensors; only plain state dicts are read, because other contents could run code."
+_OVERWRITES = "would overwrite {}, which is given; choose another name or folder"
 _FOLD = "fold or tear; give the file of the inverse transform instead"
 
 SECTIONS: dict[str, list[Row]] = {
@@ -217,7 +218,11 @@ SECTIONS: dict[str, list[Row]] = {
             "headers are not supported: resample the image to a regular grid first",
         ),
         _fixed("a singular direction", "singular.nii", f"singular.nii {_SHEARED}"),
-        _used("an sform that differs from the qform (the sform is used)", "twoforms.nii"),
+        _fixed(
+            "shear in the sform, beside a qform without", "shearedsform.nii", f"shearedsform.nii {_SHEARED}"
+        ),
+        _used("an sform of code 1 that differs from the qform (the sform is used)", "twoforms.nii"),
+        _used("one of another code (the qform is used, as ITK and 3D Slicer do)", "aligned.nii"),
     ],
     "Masks and labels": [
         Row(
@@ -510,6 +515,36 @@ SECTIONS: dict[str, list[Row]] = {
             "network.safetensors exists; resume it, or choose another name",
         ),
         _apply(
+            "a scan in the place of the result",
+            "-t shift.h5 -r other.nii.gz -o good.nii.gz",
+            f"the result good.nii.gz {_OVERWRITES.format('good.nii.gz')}",
+        ),
+        _refused(
+            "results of an earlier run as what is to be registered anew",
+            "register good.nii.gz results/moved.nii.gz -o results",
+            f"the result moved.nii.gz {_OVERWRITES.format('moved.nii.gz')}",
+        ),
+        _refused(
+            "label maps called as their scans, beside them",
+            "predict network.safetensors images -o images",
+            f"the result a.nii.gz {_OVERWRITES.format('a.nii.gz')}",
+        ),
+        _segment(
+            "two results of one name",
+            "seeds.nii.gz -o labels.nii.gz --confidence labels.nii.gz",
+            "labels.nii.gz is named for two results; choose another name for one of them",
+        ),
+        _refused(
+            "an image named as a segmentation",
+            "features good.nii.gz -o f.seg.nrrd",
+            "f.seg.nrrd would be a segmentation, not an image; choose another ending",
+        ),
+        _apply(
+            "an ending that is half in capitals",
+            "-t shift.h5 -r other.nii.gz -o moved.nii.GZ",
+            f"cannot write moved.nii.GZ: allowed are {VOLUMES}",
+        ),
+        _apply(
             "a folder that is missing",
             "-t shift.h5 -r other.nii.gz -o nowhere/moved.nii.gz",
             "cannot write moved.nii.gz: its folder does not exist; create it or choose another",
@@ -706,16 +741,17 @@ and what to do; an exit code; nothing half-written. `--debug` anywhere shows the
 | Exit code | Meaning |
 |---|---|
 | 0 | done |
-| 1 | an error of the program itself; run again with `--debug` and report it |
+| 1 | an error of the program itself; run again with `--debug` and report it. Of `pretrain` also: the training ended above the target loss that its configuration states |
 | 2 | input or options that cannot be used |
 | 3 | weights or device that cannot be used, or too little memory |
 | 130 | stopped by the user |
 | 143 | ended by the system |
 
 A file appears whole or not at all: it is written beside its place and renamed. A folder that holds `report.html` is
-complete: the page is written last, and the page of an earlier run in the same folder is removed first. What a killed
-run left unfinished is swept up by the next run that writes the same file or to the same folder. A folder that was
-made for a run which then was refused is taken back. While a run writes to a folder, a second one is refused.
+complete: the page is written last, and the page of an earlier run in the same folder is removed first. No verb writes
+onto a file that it was given: it refuses before the work. What a killed run left unfinished is swept up by the next
+run that writes the same file or to the same folder. A folder that was made for a run which then was refused is taken
+back. While a run writes to a folder, a second one is refused.
 """
 
 

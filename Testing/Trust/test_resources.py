@@ -12,7 +12,7 @@ from scans import make_scan
 from SynthFoundationLib.images import write_image
 
 WRITERS = Path(__file__).parent / "full_disk.py"
-KINDS = 15
+KINDS = 16
 
 
 def in_a_small_disk(folder: Path, kilobytes: int, *command: str) -> subprocess.CompletedProcess:
@@ -58,6 +58,22 @@ def test_a_limit_on_what_may_be_written_is_one_error_and_leaves_the_old_result(t
     )
     assert done.returncode == 0, done.stderr
     look(done.stdout, "File too large")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit is Linux's")
+def test_pairs_that_do_not_fit_are_one_error_and_none_of_them_is_left(tmp_path):
+    script = (
+        "import resource, sys\nfrom SynthFoundationLib.cli.app import run\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\nrun(sys.argv[1:])"
+    )
+    command = ["synthesize", "-o", str(tmp_path), "-n", "1", "--size", "32", "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("Error: cannot write 0000_view1.nii.gz: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())
 
 
 LIMITED = """

@@ -113,6 +113,15 @@ def test_a_slicer_segmentation_keeps_its_names(folder):
             "whole numbers",
         ),
         (["points.csv", "-t", "moving.nii.gz", "-o", "out.csv"], "displacement field"),
+        (
+            ["moving.nii.gz", "-t", "turn.h5", "-r", "fixed.nii.gz", "-o", "./moving.nii.gz"],
+            "would overwrite moving.nii.gz",
+        ),
+        (
+            ["moving.nii.gz", "-t", "turn.h5", "-r", "fixed.nii.gz", "-o", "fixed.nii.gz"],
+            "would overwrite fixed.nii.gz",
+        ),
+        (["points.csv", "-t", "turn.h5", "-o", "points.csv"], "would overwrite points.csv"),
     ],
 )
 def test_what_cannot_be_applied_is_one_line_and_leaves_nothing(folder, monkeypatch, arguments, message):

@@ -80,7 +80,14 @@ def test_a_progress_bar_ends_without_a_trace_in_the_output(capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["nonsense"], ["apply"], ["register", "a.nii"], ["demo", "--seed", "-1"]]
+    "arguments",
+    [
+        ["nonsense"],
+        ["apply"],
+        ["register", "a.nii"],
+        ["demo", "--seed", "-1"],
+        ["demo", "--seed", str(10**20)],
+    ],
 )
 def test_wrong_usage_ends_with_2(arguments):
     assert invoke(*arguments).exit_code == 2

@@ -52,6 +52,18 @@ def test_features_are_shown_in_colour(scan, tmp_path):
     assert picture.std() > 10
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("scan.nrrd", "would overwrite scan.nrrd"), ("out.seg.nrrd", "would be a segmentation")],
+)
+def test_features_take_no_place_that_is_not_theirs(scan, tmp_path, name, message):
+    before = scan.read_bytes()
+    result = invoke("features", scan, "--features", "mind", "-o", tmp_path / name)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert (scan.read_bytes(), [path.name for path in tmp_path.iterdir()]) == (before, ["scan.nrrd"])
+
+
 @pytest.mark.parametrize(("free", "side"), [(None, 1.0), (1.0, 1.0), (2.5e-4, 2.0)])
 def test_where_memory_is_short_features_are_coarser_and_that_is_told(scan, tmp_path, monkeypatch, free, side):
     """What the machine has free is asked: it kills who takes too much, and nothing could be told then."""

@@ -55,6 +55,9 @@ def test_a_ball_is_found_from_three_slices_with_its_name_and_how_sure(case):
         (["scan.nii.gz", "seeds.seg.nrrd", "--background", "9"], "the seeds have labels 3"),
         (["scan.nii.gz", "seeds.seg.nrrd", "--confidence", "sure.png"], "cannot write sure.png"),
         (["scan.nii.gz", "seeds.seg.nrrd", "--probabilities", "none/p.nrrd"], "folder does not exist"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--confidence", "out.nii.gz"], "named for two results"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--probabilities", "p.seg.nrrd"], "would be a segmentation"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--confidence", "scan.nii.gz"], "would overwrite scan.nii.gz"),
     ],
 )
 def test_what_cannot_be_segmented_is_one_line(case, monkeypatch, arguments, message):
@@ -112,6 +115,15 @@ def test_seeds_on_another_grid_give_labels_on_the_grid_of_the_image(case):
     found = labels.data.numpy() == 3
     assert labels.grid.same_space(GRID)
     assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.85
+
+
+def test_the_scans_of_the_support_are_not_overwritten(case, support):
+    scan = support / "images" / "p1_0000.nii.gz"
+    before = scan.read_bytes()
+    result = segment(case[0] / "scan.nii.gz", "--support", support, "-o", scan)
+    assert result.exit_code == 2
+    assert "would overwrite p1_0000.nii.gz" in result.stderr
+    assert scan.read_bytes() == before
 
 
 def test_support_without_labels_is_refused(case, support):

@@ -61,6 +61,18 @@ def test_labels_carry_their_names_through_model_and_prediction(data, model):
     assert (labels.names, labels.colors) == ({5: "ball"}, {5: (0.0, 0.5, 1.0)})
 
 
+@pytest.mark.parametrize("given", ["scans", "scans/p0.nii.gz"])
+def test_scans_are_not_overwritten_by_their_label_maps(data, model, given):
+    (data / "scans").mkdir(exist_ok=True)
+    scan = data / "scans" / "p0.nii.gz"
+    scan.write_bytes((data / "images" / "p0_0000.nii.gz").read_bytes())
+    before = scan.read_bytes()
+    result = invoke("predict", model, data / given, "-o", data / "scans")
+    assert result.exit_code == 2
+    assert "would overwrite p0.nii.gz" in result.stderr
+    assert scan.read_bytes() == before
+
+
 def test_predictions_are_scored_in_table_csv_plot_and_pictures(data, model):
     out = data / "more"
     assert invoke("predict", model, data / "images" / "p2_0000.nii.gz", "-o", out).exit_code == 0
