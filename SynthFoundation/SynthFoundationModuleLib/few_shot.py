@@ -39,6 +39,7 @@ class FewShot:
         self._open: tuple[int, str, tuple] | None = None  # generation of the worker, its session, of what
         self._edits = 0  # of that session
         self._request: int | None = None
+        self._target: Any = None  # of the request, where it is a transfer
         self.writing = False  # whether it is itself that changes the segments
         self._glances: list[tuple[Box, np.ndarray]] = []  # parts shown already, and what was there
         self._seconds = 0.0  # of the last answer
@@ -63,6 +64,11 @@ class FewShot:
     def alive(self) -> bool:
         """Whether its nodes are still in the scene."""
         return deleted(self.segmentation, self.volume) is None
+
+    @property
+    def in_vain(self) -> bool:
+        """Whether what is under way is for a scan that was deleted."""
+        return self._target is not None and deleted(self._target) is not None
 
     @property
     def started(self) -> bool:
@@ -226,7 +232,7 @@ class FewShot:
             raise _early()
 
         def done(answer: dict[str, Any]) -> None:
-            self._request = None
+            self._request = self._target = None
             if (gone := deleted(self.segmentation, self.volume, target)) is not None:
                 on_error(gone)
                 return
@@ -236,13 +242,14 @@ class FewShot:
             on_done(new_segmentation(answer["labels"], target, name, self.segmentation))
 
         def failed(error: WorkerError) -> None:
-            self._request = None
+            self._request = self._target = None
             if error.missing:  # the worker forgot the session to save memory
                 self._open = None
             gone = deleted(self.segmentation, self.volume, target)
             on_error(gone or (_early() if error.missing else error))
 
         params = {"session": self._session, "target": self._worker.volume(target, "stored")}
+        self._target = target
         self._request = self._worker.ask("segment_transfer", params, done, failed, on_progress)
 
     @property

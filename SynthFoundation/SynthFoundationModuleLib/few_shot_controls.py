@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import slicer
@@ -58,10 +57,9 @@ class FewShotControls(Panel):
         if segmentation is not None and volume is not None and volume.GetImageData() is not None:
             session = few_shot(self._worker, segmentation, volume)
         if session is not self._session:
-            self._doubt.hide()
+            self._let_go()
             self._session = session
             self._follow(segmentation.GetSegmentation() if session else None)
-            show_text(self.ui.segmentMessageLabel, "")
         self.refresh()
 
     def disconnect(self) -> None:
@@ -111,7 +109,7 @@ class FewShotControls(Panel):
     def refresh(self) -> None:
         """Bring buttons, tool tips and texts up to date; let go of what was deleted."""
         if self._session is not None and not self._session.alive:
-            self.on_scene_closing()
+            self._let_go()
         ui, session = self.ui, self.session
         nothing = _("Choose a volume and a segmentation first.") if session is None else None
         if self.busy:
@@ -150,9 +148,8 @@ class FewShotControls(Panel):
             self._doubt.hide()
 
     def _ask(self) -> None:
-        session = self.session
-        failed = partial(self._failed, session)
-        session.update(self._done, failed, self.show_progress, self._save_undo_state)
+        callbacks = (self._done, self._failed, self.show_progress, self._save_undo_state)
+        self.session.update(*map(self.while_chosen, callbacks))
 
     def _done(self) -> None:
         self.ui.segmentProgressBar.visible = False
@@ -163,11 +160,20 @@ class FewShotControls(Panel):
             self._again = False
             self._live_later.start()
 
-    def _failed(self, session: FewShot, error: UserError) -> None:
+    def while_chosen(self, react: Callable[..., None]) -> Callable[..., None]:
+        """The same callback, which does nothing once another session is worked on or the widgets are gone."""
+        session = self._session
+
+        def call(*told: Any) -> None:
+            if session is self._session:
+                react(*told)
+
+        return call
+
+    def _failed(self, error: UserError) -> None:
         self._again = False
         self.ui.segmentProgressBar.visible = False
-        if session is self._session:  # else another one is worked on meanwhile
-            show_text(self.ui.segmentMessageLabel, str(error))
+        show_text(self.ui.segmentMessageLabel, str(error))
         self.refresh()
 
     def show_progress(self, stage: str, fraction: float, picture: str | None) -> None:
@@ -210,13 +216,16 @@ class FewShotControls(Panel):
             return
         stopped = session.busy
         session.close()
-        self.on_scene_closing()
+        self._let_go()
         if stopped:
             text = _("{name} was deleted; stopped.").format(name=node.GetName())
             show_text(self.ui.segmentMessageLabel, text)
 
     def on_scene_closing(self) -> None:
-        """Stop what is under way."""
+        """Let go of the session, which goes with its nodes."""
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._live_later.stop()
         self._again = False
         self._doubt.hide()

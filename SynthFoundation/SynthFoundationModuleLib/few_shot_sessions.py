@@ -53,3 +53,5 @@ def _on_node_gone(*_event: Any) -> None:
         if not session.alive:
             session.close()
             del _sessions[pair]
+        elif session.in_vain:
+            session.cancel()

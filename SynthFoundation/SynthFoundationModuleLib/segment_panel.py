@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,10 @@ from . import dependencies
 from .errors import UserError
 from .few_shot_controls import FewShotControls
 from .few_shot_sessions import forget_sessions
+from .folder import FolderRun, scans_in
 from .panel import Panel, enable, loaded_volumes, show_text, telling
-from .process import Worker, WorkerError
+from .process import Worker
 
-_SCANS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 _EDITOR_NODE = "SynthFoundation"  # singleton tag: the Segment Editor module keeps its own
 
 
@@ -29,8 +28,7 @@ class SegmentPanel(Panel):
         self._worker = worker
         ui = self.ui
         self.controls = FewShotControls(ui.fewShotFrame.layout(), worker, ui.segmentEditor.saveStateForUndo)
-        self._files: Iterator[Path] | None = None
-        self._stored: list[str] = []
+        self._folder: FolderRun | None = None
         self._shown = False
         editor = ui.segmentEditor
         editor.segmentationNodeSelectorVisible = False
@@ -89,7 +87,7 @@ class SegmentPanel(Panel):
         self.controls.choose(chosen.segmentation, chosen.volume)
         session, ui = self.controls.session, self.ui
         reason = None if session is not None and session.edits else _("Update the segmentation first.")
-        if self._files is not None:
+        if self._folder is not None:
             ui.folderButton.text = _("Cancel")
             enable(ui.folderButton, None, _("Stop after what is done so far."))
             enable(ui.transferButton, _("Wait for the folder."), "")
@@ -141,71 +139,39 @@ class SegmentPanel(Panel):
         """Segment the chosen scan."""
         with telling(self.controls.ui.segmentMessageLabel):
             self._say("")
-            self._transfer(self.parameters.target, lambda segmentation: self._say(""))
+            if self.controls.session is None:
+                raise UserError(_("Choose a volume and a segmentation first."))
+            callbacks = (lambda segmentation: self._end(""), lambda error: self._end(str(error)))
+            self.controls.session.transfer(
+                self.parameters.target,
+                *map(self.controls.while_chosen, (*callbacks, self.controls.show_progress)),
+            )
+        self.refresh()
+
+    def _end(self, text: str) -> None:
+        self.controls.ui.segmentProgressBar.visible = False
+        self._say(text)
         self.refresh()
 
     def on_folder(self) -> None:
         """Segment every scan of the chosen folder, one after the other, or stop that."""
-        if self._files is not None:
-            self._files = None
-            self.controls.session.cancel()
-            self.refresh()
+        if self._folder is not None:
+            self._folder.stop()
             return
-        folder = Path(self.ui.folderPath.currentPath)
-        files = sorted(path for path in folder.iterdir() if _is_scan(path))
-        if not files:
-            self._say(_("There is no scan in this folder; NIfTI, NRRD and MetaImage files are taken."))
-            return
-        self._files, self._stored = iter(files), []
-        self._next_file()
-
-    def _next_file(self) -> None:
-        path = next(self._files, None) if self._files is not None else None
-        if path is None:
-            self._files = None
-            self._say(_("Saved {count} segmentations in the folder.").format(count=len(self._stored)))
-            self.refresh()
-            return
-        self._say(_("Segmenting {name}…").format(name=path.name))
-        try:
-            scan = slicer.util.loadVolume(str(path), {"show": False})
-            self._transfer(scan, lambda segmentation: self._store(path, scan, segmentation))
-        except (UserError, RuntimeError) as error:
-            self._files = None
-            self._say(str(error))
+        with telling(self.controls.ui.segmentMessageLabel):
+            files = scans_in(Path(self.ui.folderPath.currentPath))
+            if not files:
+                raise UserError(
+                    _("There is no scan in this folder; NIfTI, NRRD and MetaImage files are taken.")
+                )
+            progress = self.controls.while_chosen(self.controls.show_progress)
+            self._folder = FolderRun(self.controls.session, files, self._say, self._on_folder_end, progress)
+            self._folder.start()
         self.refresh()
 
-    def _store(self, path: Path, scan: Any, segmentation: Any) -> None:
-        """Save a result beside its scan and take both out of the scene."""
-        target = path.with_name(_stem(path) + ".seg.nrrd")
-        saved = slicer.util.saveNode(segmentation, str(target))
-        for node in (segmentation, scan):
-            slicer.mrmlScene.RemoveNode(node)
-        if not saved:
-            self._files = None
-            self._say(_("{name} could not be saved; is the folder writable?").format(name=target.name))
-            self.refresh()
-            return
-        self._stored.append(target.name)
-        self._next_file()
-
-    def _transfer(self, target: Any, on_done: Any) -> None:
-        session = self.controls.session
-        if session is None:
-            raise UserError(_("Choose a volume and a segmentation first."))
-
-        def done(segmentation: Any) -> None:
-            self.controls.ui.segmentProgressBar.visible = False
-            on_done(segmentation)
-            self.refresh()
-
-        def failed(error: WorkerError) -> None:
-            self._files = None
-            self.controls.ui.segmentProgressBar.visible = False
-            self._say(str(error))
-            self.refresh()
-
-        session.transfer(target, done, failed, self.controls.show_progress)
+    def _on_folder_end(self, text: str) -> None:
+        self._folder = None
+        self._end(text)
 
     def _say(self, text: str) -> None:
         show_text(self.controls.ui.segmentMessageLabel, text)
@@ -220,7 +186,9 @@ class SegmentPanel(Panel):
 
     def on_scene_closing(self) -> None:
         """Stop what is under way; the nodes are about to go."""
-        self._files = None
+        if self._folder is not None:
+            self._folder.abandon()
+            self._folder = None
         editor = self.ui.segmentEditor
         self.hide()
         if editor.mrmlSegmentEditorNode() is not None:
@@ -238,16 +206,3 @@ def _editor_node() -> Any:
         node.SetSingletonTag(_EDITOR_NODE)
         node = slicer.mrmlScene.AddNode(node)
     return node
-
-
-def _is_scan(path: Path) -> bool:
-    name = path.name.lower()
-    return path.is_file() and name.endswith(_SCANS) and not name.endswith((".seg.nrrd", ".seg.nhdr"))
-
-
-def _stem(path: Path) -> str:
-    name = path.name
-    for ending in sorted(_SCANS, key=len, reverse=True):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name

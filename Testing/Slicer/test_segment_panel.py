@@ -196,6 +196,73 @@ def test_a_killed_worker_costs_nothing_that_was_drawn(host, painter):
     assert painter.dice() > 0.9
 
 
+@pytest.fixture
+def folder(painter, tmp_path):
+    """Three files that wait to be segmented; the second one is no scan."""
+    painter.paint_slices(12, 28)
+    painter.click(painter.ui.updateButton)
+    for name in ("a", "c"):
+        small = np.rint(100.0 * BALL[::2, ::4, ::4] + 80 * CORE[::2, ::4, ::4]).astype(np.int16)
+        node = slicer.util.addVolumeFromArray(small, vtk_matrix(np.diag((4.0, 4.0, 4.0, 1.0))), name)
+        slicer.util.saveNode(node, str(tmp_path / f"{name}.nrrd"))
+        slicer.mrmlScene.RemoveNode(node)
+    (tmp_path / "b.nrrd").write_text("garbage")
+    painter.panel.ui.folderPath.currentPath = str(tmp_path)
+    assert painter.panel.ui.folderButton.enabled
+    return tmp_path
+
+
+def volumes():
+    return [node.GetName() for node in slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")]
+
+
+def test_a_file_that_is_no_scan_does_not_end_the_folder(host, painter, folder):
+    before = volumes()
+    painter.panel.ui.folderButton.click()
+    host.wait(lambda: painter.panel._folder is None, 120, "the folder")
+    assert painter.ui.segmentMessageLabel.text == (
+        "Saved 2 segmentations in the folder. Not segmented: b.nrrd."
+    )
+    assert {path.name for path in folder.glob("*.seg.nrrd")} == {"a.seg.nrrd", "c.seg.nrrd"}
+    assert volumes() == before
+
+
+def test_a_stopped_folder_leaves_nothing_behind(host, painter, folder):
+    before = volumes()
+    painter.panel.ui.folderButton.click()
+    host.wait(lambda: painter.controls.busy, 10, "the first scan")
+    assert painter.panel.ui.folderButton.text == "Cancel"
+    painter.panel.ui.folderButton.click()
+    host.wait(lambda: painter.panel._folder is None, 10, "the stop")
+    assert painter.ui.segmentMessageLabel.text == "Stopped. Saved 0 segmentations in the folder."
+    assert volumes() == before
+    assert not painter.ui.segmentProgressBar.isVisibleTo(painter.panel.widget)
+
+
+def test_a_worker_that_dies_ends_the_folder(host, painter, folder):
+    before = volumes()
+    painter.panel.ui.folderButton.click()
+    host.wait(lambda: painter.controls.busy, 10, "the first scan")
+    os.kill(painter.controls._worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    host.wait(lambda: painter.panel._folder is None, 10, "the end")
+    assert "Saved 0 segmentations in the folder." in painter.ui.segmentMessageLabel.text
+    assert "Not segmented" not in painter.ui.segmentMessageLabel.text
+    assert volumes() == before
+    assert not painter.panel.ui.folderButton.enabled
+
+
+def test_a_scan_deleted_while_it_is_segmented_is_told(host, painter):
+    painter.paint_slices(12, 28)
+    painter.click(painter.ui.updateButton)
+    painter.parameters.target = scan("other")
+    painter.panel.ui.transferButton.click()
+    slicer.mrmlScene.RemoveNode(painter.parameters.target)
+    host.wait(lambda: not painter.controls.busy, 60, "the end")
+    assert painter.ui.segmentMessageLabel.text == "other was deleted meanwhile; nothing was changed."
+    assert painter.ui.updateButton.text == "Update"
+    assert not painter.ui.segmentProgressBar.isVisibleTo(painter.panel.widget)
+
+
 @pytest.mark.slow
 def test_the_labels_are_carried_to_another_scan_and_to_a_folder(host, painter, tmp_path):
     painter.paint_slices(12, 20, 28)
@@ -216,7 +283,7 @@ def test_the_labels_are_carried_to_another_scan_and_to_a_folder(host, painter, t
     count = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
     painter.panel.ui.folderPath.currentPath = str(tmp_path)
     painter.panel.ui.folderButton.click()
-    host.wait(lambda: painter.panel._files is None, 120, "the folder")
+    host.wait(lambda: painter.panel._folder is None, 120, "the folder")
     assert painter.ui.segmentMessageLabel.text == "Saved 2 segmentations in the folder."
     names = {path.name for path in tmp_path.iterdir()}
     assert {"patient one.seg.nrrd", "second.seg.nrrd"} <= names

@@ -142,6 +142,20 @@ def test_undo_goes_back_at_once_also_without_the_worker(host, session, nodes):
     assert not session.undoable
 
 
+def test_what_is_painted_in_two_segments_stays_in_both(host, nodes):
+    segmentation, volume = nodes
+    core = np.zeros(BALL.shape, np.uint8)
+    core[list(PAINTED), 12:17, 12:17] = 1
+    segmentation.GetSegmentation().AddEmptySegment("core", "Core")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(core, segmentation, "core", volume)
+    session = session_of(nodes)
+    assert Asked(host, session).end() is None
+    for _round in range(2):
+        ball = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "ball", volume) != 0
+        np.testing.assert_array_equal(ball[list(PAINTED)], BALL[list(PAINTED)])
+        session.undo() if session.undoable else None
+
+
 def test_the_worker_goes_back_as_well(host, session, nodes):
     paint(*nodes, np.ones_like(BALL), [2])
     assert Asked(host, session).end() is None
