@@ -55,19 +55,24 @@ def find_scales(images: Sequence[Image], labelled: Sequence[Tensor], modality: M
 def _scale(
     images: Sequence[Image], bodies: Sequence[Tensor], labelled: Sequence[Tensor], c: int, modality: str
 ) -> Scale:
-    tissue = [_sample(image.data[c], body) for image, body in zip(images, bodies, strict=True)]
+    tissue = [_tissue(image.data[c], body) for image, body in zip(images, bodies, strict=True)]
     if modality == "mr" or (modality == "auto" and not _shared(tissue)):
         return Scale()
     near = torch.cat([_sample(image.data[c], mask) for image, mask in zip(images, labelled, strict=True)])
+    near = near if len(near) else torch.cat(tissue)
     low, high = (float(near.sort().values[round(q * (len(near) - 1))]) for q in (0.005, 0.995))
     margin = 0.5 * (high - low)
     low, high = low - margin, high + margin
     return Scale(low, high) if high > low else Scale()
 
 
+def _tissue(volume: Tensor, body: Tensor) -> Tensor:
+    found = _sample(volume, body)
+    return found if len(found) else thinned(volume.flatten())
+
+
 def _sample(volume: Tensor, mask: Tensor) -> Tensor:
-    values = volume[mask & ~is_padding(volume)]
-    return thinned(values if len(values) else volume.flatten())
+    return thinned(volume[mask & ~is_padding(volume)])
 
 
 def _shared(tissue: Sequence[Tensor]) -> bool:

@@ -16,10 +16,12 @@ from ..images import Image, LabelMap
 from ..synthesis.draws import chance, rotation, seed_of
 from ..synthesis.fields import smooth_noise
 from .appearance import vary
+from .grids import largest
 from .plan import Plan
 from .prediction import prepared
 
 FOREGROUND = 0.67  # of the patches are centred near a voxel of a random label
+MOSTLY = 0.5  # of a voxel that a label must cover
 PLACES = 20_000  # voxels remembered of each label
 TURN = 0.35  # radians
 SIZE = (0.8, 1.25)
@@ -45,13 +47,13 @@ class Case:
 def prepare(image: Image, labels: LabelMap, plan: Plan) -> Case:
     """Bring a labelled case onto the plan's voxels."""
     volume, grid = prepared(image, plan)
-    best, most = torch.zeros(grid.shape, dtype=torch.int64), torch.full(grid.shape, 0.5)
-    for number, value in enumerate(plan.values[1:], 1):
-        mask = (labels.data == value)[None].float()
-        if mask.any():
-            cover = resample(mask, labels.grid, grid, antialias=True)[0]
-            best[cover >= most] = number
-            most = torch.maximum(most, cover)
+    present = set(labels.values)
+    covers = (
+        (number, resample((labels.data == value)[None].float(), labels.grid, grid, antialias=True)[0])
+        for number, value in enumerate(plan.values)
+        if value in present
+    )
+    best = largest(covers, grid.shape, MOSTLY)
     places = []
     for number in best.unique():
         if number:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..geometry import Grid, resample
 from ..images import Image, ImageLike, LabelMap, as_image
-from .grids import canonical
+from .grids import canonical, largest
 from .intensities import scaled
 from .model import Segmenter
 from .network import SegmentationNet, pad_to
@@ -18,6 +18,8 @@ from .plan import Plan
 
 OVERLAP = 0.5  # of neighbouring windows
 WINDOWS = 2  # at a time
+MOST_SCORES = 250_000_000  # that are put together where the network runs: 1 GB
+SLAB = 8  # slices whose scores are made probabilities at a time
 
 
 @torch.no_grad()
@@ -33,8 +35,8 @@ def predict(
     plan = segmenter.plan
     volume, grid = prepared(target, plan)
     network = segmenter.network.to(device).eval()
-    chances = probabilities(network, volume.to(device), plan.patch).cpu()
-    labels = _decided(chances, grid, target.grid)
+    scores = class_scores(network, volume, plan.patch, device).cpu()
+    labels = _decided(_chances(scores), grid, target.grid)
     values = torch.tensor(plan.values, dtype=torch.int32)
     return LabelMap(values[labels], target.grid, plan.names, plan.colors)
 
@@ -45,21 +47,43 @@ def prepared(image: Image, plan: Plan) -> tuple[Tensor, Grid]:
     return resample(scaled(image, plan.scales), image.grid, grid, fill=None, antialias=True), grid
 
 
-def probabilities(network: SegmentationNet, volume: Tensor, patch: tuple[int, int, int]) -> Tensor:
-    """Class probabilities (n, D, H, W) of a volume (C, D, H, W), by overlapping windows."""
+def class_scores(
+    network: SegmentationNet, volume: Tensor, patch: tuple[int, int, int], device: str | torch.device
+) -> Tensor:
+    """Class scores (n, D, H, W) of a volume (C, D, H, W), by overlapping windows that run on `device`.
+
+    They are put together there as well, but in this machine's memory where they are many.
+    """
     from monai.inferers import sliding_window_inference
 
-    padded = pad_to(volume, patch)
-    scores: Any = sliding_window_inference(padded[None], patch, WINDOWS, network, OVERLAP, "gaussian")
+    padded = pad_to(volume, patch)[None]
+    few = network.classes * padded[0, 0].numel() <= MOST_SCORES
+    scores: Any = sliding_window_inference(
+        padded,
+        patch,
+        WINDOWS,
+        network,
+        OVERLAP,
+        "gaussian",
+        sw_device=device,
+        device=device if few else "cpu",
+    )
     depth, height, width = volume.shape[-3:]
-    return scores[0, :, :depth, :height, :width].softmax(0)
+    return scores[0, :, :depth, :height, :width]
+
+
+def _chances(scores: Tensor) -> Tensor:
+    """Probabilities in place of class scores (n, D, H, W)."""
+    for first in range(0, scores.shape[1], SLAB):
+        part = scores[:, first : first + SLAB]
+        part.copy_(part.softmax(0))
+    return scores
 
 
 def _decided(chances: Tensor, grid: Grid, target: Grid) -> Tensor:
-    """The likeliest class (D, H, W) at the voxels of `target`; background beyond the volume."""
-    best, most = torch.zeros(target.shape, dtype=torch.int64), torch.full(target.shape, -1.0)
-    for label, chance in enumerate(chances):
-        here = resample(chance[None], grid, target, fill=float(label == 0))[0]
-        best[here > most] = label
-        most = torch.maximum(most, here)
-    return best
+    """The likeliest class (D, H, W) at the voxels of `target`; background beyond the volume, or in doubt."""
+    maps = (
+        (label, resample(chances[label, None], grid, target, fill=float(label == 0))[0])
+        for label in reversed(range(len(chances)))
+    )
+    return largest(maps, target.shape)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from ..errors import Cancelled
 from .network import SegmentationNet
 from .patches import Case, draw
 from .plan import Plan
-from .prediction import probabilities
+from .prediction import class_scores
 
 RATE, DECAY, WARM_UP = 1e-2, 1e-2, 20
 BATCH = 2
@@ -25,6 +24,7 @@ CHECKS = 10  # validations in a budget
 CHECK_SHARE = 0.15  # of the time may be spent on them
 PATIENCE = 0.4  # of the budget without a better validation, after which training ends
 SAVE_SECONDS = 60.0
+NOTHING = {"step": 0, "elapsed": 0.0}
 
 Progress = Callable[[str, float], None]
 
@@ -47,7 +47,7 @@ class State:
 
     Attributes:
         step, elapsed: steps and seconds so far.
-        history: one row per validation: step, fraction of the budget, mean Dice.
+        history: one row per validation: step, seconds so far, mean Dice.
         best: the highest validation, or −1.
     """
 
@@ -90,20 +90,20 @@ class Trainer:
         began, before = time.monotonic(), self.state.elapsed
         saved, checked = began, 0.0
         try:
-            while (used := budget.used(self.state.elapsed, self.state.step)) < 1 and not self._stuck(used):
+            while (used := budget.used(self.state.elapsed, self.state.step)) < 1 and not self._stuck(budget):
                 loss = self._advance(used)
                 progress(f"step {self.state.step}, loss {loss:.3f}{self._told()}", used)
                 self.state.elapsed = before + time.monotonic() - began
                 if self.held_out and self._due(budget, checked):
                     start = time.monotonic()
-                    self._validate(budget.used(self.state.elapsed, self.state.step))
+                    self._validate()
                     checked += time.monotonic() - start
                 self.state.elapsed = before + time.monotonic() - began
                 if time.monotonic() - saved > SAVE_SECONDS:
                     save()
                     saved = time.monotonic()
             if self.held_out and (not self.state.history or self.state.history[-1]["step"] < self.state.step):
-                self._validate(1.0)
+                self._validate()
         except (KeyboardInterrupt, SystemExit, Cancelled):
             save()
             raise
@@ -147,6 +147,7 @@ class Trainer:
         volumes, classes = (torch.stack(part).to(self.device) for part in zip(*drawn, strict=True))
         for group in self.optimiser.param_groups:
             group["lr"] = RATE * min(1.0, (self.state.step + 1) / WARM_UP) * max(0.0, 1 - used) ** 0.9
+        before = [buffer.clone() for buffer in self.network.buffers()]
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
         loss = self.loss(self.network(volumes), classes.float())
@@ -154,13 +155,17 @@ class Trainer:
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         if bool(torch.isfinite(norm)):
             self.optimiser.step()
+            self._follow()
+        else:
+            for buffer, old in zip(self.network.buffers(), before, strict=True):
+                buffer.copy_(old)  # running statistics saw the bad batch
         self.state.step += 1
-        self._follow()
         return float(loss.detach())
 
     @torch.no_grad()
     def _follow(self) -> None:
-        decay = min(AVERAGE, self.state.step / (self.state.step + 10))
+        done = self.state.step + 1
+        decay = min(AVERAGE, done / (done + 10))
         pairs = zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True)
         for slow, fast in pairs:
             if slow.is_floating_point():
@@ -169,26 +174,27 @@ class Trainer:
                 slow.copy_(fast)
 
     def _due(self, budget: Budget, checked: float) -> bool:
-        used = budget.used(self.state.elapsed, self.state.step)
-        last = self.state.history[-1]["used"] if self.state.history else 0.0
         cheap = budget.steps is not None or checked <= CHECK_SHARE * self.state.elapsed
-        return used - last >= 1 / CHECKS and cheap
+        history = self.state.history
+        return cheap and self._since(budget, history[-1] if history else NOTHING) >= 1 / CHECKS
+
+    def _since(self, budget: Budget, row: Mapping[str, float]) -> float:
+        """The share of the budget that was used since a validation."""
+        return budget.used(self.state.elapsed - row["elapsed"], self.state.step - int(row["step"]))
 
     @torch.no_grad()
-    def _validate(self, used: float) -> None:
+    def _validate(self) -> None:
         score = mean_dice(self.average, self.held_out, self.plan, self.device)
-        self.state.history.append({"step": self.state.step, "used": round(used, 4), "dice": round(score, 4)})
+        elapsed, dice = round(self.state.elapsed, 3), round(score, 4)
+        self.state.history.append({"step": self.state.step, "elapsed": elapsed, "dice": dice})
         if score > self.state.best:
             self.state.best = score
             self.best.load_state_dict(self.average.state_dict())
 
-    def _stuck(self, used: float) -> bool:
+    def _stuck(self, budget: Budget) -> bool:
         """Whether the best validation is long ago."""
-        history: list[dict[str, Any]] = self.state.history
-        if not history:
-            return False
-        best = max(history, key=lambda row: row["dice"])
-        return used - best["used"] > PATIENCE
+        best = max(self.state.history, key=lambda row: row["dice"], default=None)
+        return best is not None and self._since(budget, best) > PATIENCE
 
     def _told(self) -> str:
         return f", best Dice {self.state.best:.3f}" if self.state.history else ""
@@ -204,14 +210,14 @@ def _loss() -> Callable[[list[Tensor], Tensor], Tensor]:
 
 
 def mean_dice(network: SegmentationNet, cases: Sequence[Case], plan: Plan, device: torch.device) -> float:
-    """Mean over cases and the labels in them."""
-    from monai.metrics import compute_dice
-    from monai.networks.utils import one_hot
-
-    scores = []
+    """Mean over cases and the labels in them; not a number where there are none."""
+    dice = []
     for case in cases:
-        found = probabilities(network, case.volume.to(device), plan.patch).argmax(0).cpu()
-        ours, truth = (one_hot(x[None, None], len(plan.values)) for x in (found, case.classes))
-        dice = compute_dice(ours, truth, include_background=False, ignore_empty=True)
-        scores.append(dice[dice.isfinite()].mean())
-    return float(torch.stack(scores).nanmean()) if scores else 0.0
+        found = class_scores(network, case.volume, plan.patch, device).argmax(0).cpu()
+        common = case.classes[found == case.classes]
+        agreed, ours, theirs = (
+            torch.bincount(one.flatten(), minlength=len(plan.values))[1:]
+            for one in (common, found, case.classes)
+        )
+        dice.append((2 * agreed / (ours + theirs))[theirs > 0].mean())
+    return float(torch.stack(dice).nanmean())

@@ -117,11 +117,11 @@ def _usual_architecture() -> UNetConfig:
 
 
 def _split(cases: list[Case], seed: int) -> tuple[list[Case], list[Case]]:
-    """Cases to learn from, and one in five to validate on where there are five."""
+    """Cases to learn from, and one in five, labelled, to validate on where there are five."""
     shuffled = cases[:]
     random.Random(seed).shuffle(shuffled)
-    count = len(cases) // FIVE
-    return shuffled[count:], shuffled[:count]
+    held_out = [case for case in shuffled if case.places][: len(cases) // FIVE]
+    return [case for case in shuffled if case not in held_out], held_out
 
 
 def _resume(trainer: Trainer, before: Segmenter, path: Path, cases: int) -> None:
@@ -130,9 +130,15 @@ def _resume(trainer: Trainer, before: Segmenter, path: Path, cases: int) -> None
             f"{path.name} was trained on {before.about.get('cases')} cases, {cases} are given; "
             "give the same, or start another model"
         )
+    state = State(**before.about["state"])
+    if any("elapsed" not in row for row in state.history):
+        raise InputError(
+            f"{path.name} was begun by an earlier version, which trainings cannot go on from; "
+            "start another model"
+        )
     tensors = training_tensors(path)
     kept = before.network.state_dict()
-    trainer.resume(tensors, {k: v.clone() for k, v in kept.items()}, State(**before.about["state"]))
+    trainer.resume(tensors, {k: v.clone() for k, v in kept.items()}, state)
 
 
 def _saver(trainer: Trainer, segmenter: Segmenter, path: Path) -> Callable[[], None]:

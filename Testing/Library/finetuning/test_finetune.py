@@ -11,7 +11,9 @@ from SynthFoundationLib.errors import Cancelled, InputError, WeightsError
 from SynthFoundationLib.features.unet import UNet
 from SynthFoundationLib.features.weight_files import save_network
 from SynthFoundationLib.finetuning import Segmenter, finetune, predict
+from SynthFoundationLib.finetuning.model import training_tensors
 from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.images import LabelMap
 
 from .conftest import GRID, TINY, dice, scan
 
@@ -113,6 +115,22 @@ def test_resuming_with_other_cases_or_from_nothing_is_refused(tmp_path, trained,
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="damaged"):
         Segmenter.load(tmp_path / "bad.safetensors")
+
+
+def test_a_training_of_an_earlier_version_is_not_gone_on_with(tmp_path, trained, cases):
+    segmenter = Segmenter.load(trained)
+    segmenter.about["state"]["history"] = [{"step": 1, "used": 0.1, "dice": 0.5}]
+    segmenter.save(tmp_path / "old.safetensors", training_tensors(trained))
+    with pytest.raises(InputError, match="earlier version"):
+        finetune(cases, tmp_path / "old.safetensors", resume=True)
+
+
+def test_cases_without_labels_are_learned_from_and_not_held_out(tmp_path):
+    cases = [scan(seed) for seed in range(5)]
+    blank = LabelMap(torch.zeros(GRID.shape, dtype=torch.int32), GRID)
+    cases[1:] = [(image, blank) for image, _ in cases[1:]]
+    result = finetune(cases, tmp_path / "m.safetensors", "scratch", architecture=TINY, steps=1)
+    assert result.about["state"]["best"] >= 0
 
 
 def test_a_scan_with_more_contrasts_is_refused(trained):

@@ -6,15 +6,21 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from monai.metrics import compute_dice
+from monai.networks.utils import one_hot
 
+from SynthFoundationLib.errors import Cancelled
 from SynthFoundationLib.features.inputs import network_input
 from SynthFoundationLib.features.unet import UNet, UNetConfig
+from SynthFoundationLib.finetuning import prediction
+from SynthFoundationLib.finetuning import trainer as trainer_module
 from SynthFoundationLib.finetuning.appearance import vary
-from SynthFoundationLib.finetuning.grids import canonical
+from SynthFoundationLib.finetuning.grids import canonical, largest
 from SynthFoundationLib.finetuning.intensities import Scale, find_scales, scaled
 from SynthFoundationLib.finetuning.network import SegmentationNet
 from SynthFoundationLib.finetuning.patches import Case, draw, prepare
 from SynthFoundationLib.finetuning.plan import Plan, make_plan
+from SynthFoundationLib.finetuning.trainer import Budget, Trainer
 from SynthFoundationLib.geometry import Grid, resample
 from SynthFoundationLib.images import Image, LabelMap
 
@@ -54,6 +60,21 @@ def test_scans_that_share_a_scale_keep_it_and_others_get_their_own():
     assert find_scales(other, masks, "ct")[0].low is not None
     ours, theirs = scaled(shared[1], [Scale()]), scaled(other[1], [Scale()])
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=0)
+
+
+def test_a_case_without_labels_has_no_say_in_the_scale():
+    grid = Grid((20, 20, 20))
+    volumes = [torch.randn(1, 20, 20, 20, generator=torch.Generator().manual_seed(n)) - 900 for n in range(3)]
+    for volume in volumes:
+        volume[0, 5:15, 5:15, 5:15] += 940
+    organ = torch.zeros(grid.shape, dtype=torch.bool)
+    organ[8:12, 8:12, 8:12] = True
+    images = [Image(volume, grid) for volume in volumes]
+    (alone,) = find_scales(images[:2], [organ, organ], "ct")
+    (scale,) = find_scales(images, [organ, organ, ~organ & organ], "ct")
+    assert scale == alone
+    (without,) = find_scales(images, [~organ & organ] * 3, "ct")
+    assert without.low is not None
 
 
 def test_a_plan_survives_json_and_coarsens_large_structures(cases):
@@ -124,6 +145,98 @@ def test_appearance_varies_within_bounds_and_repeats_with_its_seed():
     assert max(changes) > 0.1  # some are painted anew
     assert np.median(changes) < 0.1  # most are the same scan on another day
     torch.testing.assert_close(vary(volume, classes, random.Random(4)), looks[4])
+
+
+@pytest.fixture
+def idle(cases, monkeypatch):
+    """A trainer that counts its steps but learns nothing, and what sets the scores of its validations."""
+    plan = make_plan(cases, TINY)
+    prepared = [prepare(*case, plan) for case in cases]
+    trainer = Trainer(SegmentationNet(TINY, 1, 3), plan, prepared, prepared, torch.device("cpu"))
+
+    def advance(used):
+        trainer.state.step += 1
+        return 0.0
+
+    monkeypatch.setattr(trainer, "_advance", advance)
+    return trainer, lambda score: monkeypatch.setattr(trainer_module, "mean_dice", lambda *_: score(trainer))
+
+
+def test_a_training_resumed_with_more_time_goes_on_to_validate(idle):
+    trainer, scores = idle
+    scores(lambda trainer: trainer.state.step / 100)
+    trainer.run(Budget(1.0, 10), lambda: None, lambda *_: None)
+    trainer.run(Budget(1.0, 30), lambda: None, lambda *_: None)
+    assert trainer.state.step == 30
+    assert [row["step"] for row in trainer.state.history if row["step"] > 10] == [13, 16, 19, 22, 25, 28, 30]
+
+
+def test_a_training_resumed_with_less_time_uses_it(idle):
+    trainer, scores = idle
+    scores(lambda trainer: 1 / trainer.state.step)
+
+    def stop(stage, used):
+        if used >= 0.15:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        trainer.run(Budget(1.0, 100), lambda: None, stop)
+    trainer.run(Budget(1.0, 20), lambda: None, lambda *_: None)
+    assert trainer.state.step == 19  # four tenths of the budget after the best, at step 10
+
+
+def test_a_batch_that_is_no_number_spoils_nothing(cases, monkeypatch):
+    config = UNetConfig(in_channels=12, width=4, depth=2, stem=2)
+    plan = make_plan(cases, config)
+    prepared = [prepare(*case, plan) for case in cases]
+    network = SegmentationNet(config, 1, 3)
+    assert any("running_mean" in name for name, _ in network.named_buffers())
+    trainer = Trainer(network, plan, prepared, [], torch.device("cpu"))
+    bad = lambda *given: (torch.full((1, *plan.patch), torch.nan), torch.zeros(1, *plan.patch).long())  # noqa: E731
+    monkeypatch.setattr("SynthFoundationLib.finetuning.trainer.draw", bad)
+    before = {name: value.clone() for name, value in trainer.average.state_dict().items()}
+    trainer.run(Budget(1.0, 2), lambda: None, lambda *_: None)
+    assert trainer.state.step == 2
+    for state in (network.state_dict(), trainer.kept.state_dict()):
+        assert all(value.isfinite().all() for value in state.values())
+    assert all(torch.equal(value, before[name]) for name, value in trainer.kept.state_dict().items())
+
+
+def test_validation_measures_the_dice_of_monai(cases, monkeypatch):
+    plan = make_plan(cases, TINY)
+    case = prepare(*cases[0], plan)
+    given = torch.randint(0, 3, case.classes.shape, generator=torch.Generator().manual_seed(0))
+    maps = [one_hot(one[None, None], 3) for one in (given, case.classes)]
+    monkeypatch.setattr(trainer_module, "class_scores", lambda *_: maps[0][0])
+    ours = trainer_module.mean_dice(SegmentationNet(TINY, 1, 3), [case], plan, torch.device("cpu"))
+    assert ours == pytest.approx(float(compute_dice(*maps, include_background=False).mean()))
+
+
+def test_many_scores_are_put_together_in_this_machines_memory(monkeypatch):
+    asked = {}
+
+    def inferer(volume, patch, *_, **options):
+        asked.update(options)
+        return torch.zeros(1, 3, *volume.shape[2:])
+
+    monkeypatch.setattr("monai.inferers.sliding_window_inference", inferer)
+    network, volume = SegmentationNet(TINY, 1, 3), torch.rand(1, 24, 24, 30)
+    for most, where in ((3 * 24 * 24 * 30, "cuda"), (1000, "cpu")):
+        monkeypatch.setattr(prediction, "MOST_SCORES", most)
+        assert prediction.class_scores(network, volume, (24, 24, 24), "cuda").shape == (3, 24, 24, 30)
+        assert asked == {"sw_device": "cuda", "device": where}
+
+
+def test_probabilities_take_the_place_of_scores():
+    scores = torch.randn(3, 21, 5, 6)
+    wanted = scores.softmax(0)
+    assert prediction._chances(scores) is scores
+    torch.testing.assert_close(scores, wanted, atol=0, rtol=0)
+
+
+def test_the_largest_map_wins_and_the_last_of_equals():
+    maps = [torch.tensor([[[0.2, 0.6, 0.7, 0.5]]]), torch.tensor([[[0.3, 0.5, 0.7, 0.1]]])]
+    assert largest(enumerate(maps, 1), (1, 1, 4), 0.5).flatten().tolist() == [0, 1, 2, 1]
 
 
 def test_labels_on_a_grid_of_their_own_meet_their_image():
