@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,16 +104,15 @@ def find_images(paths: Sequence[str | Path]) -> list[Case]:
     """Cases without labels: image files, DICOM folders, and whole folders of images.
 
     Raises:
-        InputError: a path that does not exist, or a folder without an image.
+        InputError: a path that does not exist, or two images of one name: what is made of them would have it.
     """
-    found: dict[str, list[Path]] = {}
+    found: list[Path] = []
     for given in map(Path, paths):
         if not given.exists():
             raise InputError(f"{given.name} does not exist; give an image, or a folder of images")
         files = [p for p in _volumes(given) if p.is_file()] if given.is_dir() else []
-        for path in files or [given]:
-            found.setdefault(_person(stem(path)), []).append(path)
-    return [Case(name, tuple(sorted(files))) for name, files in found.items()]
+        found += files or [given]
+    return [Case(name, tuple(sorted(files))) for name, files in _people(found).items()]
 
 
 def image_of(folder: str | Path | None, name: str) -> tuple[Path, ...]:
@@ -147,6 +146,27 @@ def _person(name: str) -> str:
     return match[1] if match else name
 
 
+def _people(images: Iterable[Path]) -> dict[str, list[Path]]:
+    """Images by person: only NAME_0000, NAME_0001 … of one folder are contrasts of one.
+
+    Raises:
+        InputError: two persons have one name.
+    """
+    people: dict[tuple[Path, str], list[Path]] = {}
+    for path in dict.fromkeys(images):
+        contrast = _CHANNEL.match(stem(path))
+        people.setdefault((path.parent, contrast[1]) if contrast else (path, ""), []).append(path)
+    named: dict[str, list[Path]] = {}
+    for files in people.values():
+        if (name := _person(stem(files[0]))) in named:
+            raise InputError(
+                f"{named[name][0].name} and {files[0].name} would both be called {name}; give files of "
+                "different names, and contrasts of one person as NAME_0000, NAME_0001 … in one folder"
+            )
+        named[name] = files
+    return named
+
+
 def _maps(files: Sequence[Path]) -> dict[str, Path]:
     """Label maps by the name of their case."""
     found: dict[str, Path] = {}
@@ -157,10 +177,7 @@ def _maps(files: Sequence[Path]) -> dict[str, Path]:
 
 
 def _paired(what: str, images: Sequence[Path], labels: Sequence[Path]) -> list[Case]:
-    people: dict[str, list[Path]] = {}
-    for path in images:
-        people.setdefault(_person(stem(path)), []).append(path)
-    maps = _maps(labels)
+    people, maps = _people(images), _maps(labels)
     missing = sorted(people.keys() - maps.keys())
     if not people or missing:
         without = f"no labels for {missing[0]}" if missing else "no image"

@@ -3,7 +3,7 @@
 import pytest
 
 from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.segmentation.cases import find_cases, find_pairs, find_support
+from SynthFoundationLib.segmentation.cases import find_cases, find_images, find_pairs, find_support
 
 
 def touch(folder, *names):
@@ -45,6 +45,38 @@ def test_contrasts_of_one_person_are_one_case(tmp_path):
     )
     names = [images for _, images, _ in told(find_support(tmp_path))]
     assert names == [["p_0000.nii", "p_0001.nii"], ["q_0000.nii"]]
+
+
+def test_images_of_several_folders_are_cases_of_their_own(tmp_path):
+    touch(tmp_path, "a/p_0001.nii", "a/p_0000.nii", "a/q.nii", "b/r.nrrd", "scan/1.dcm")
+    found = find_images([tmp_path / "a", tmp_path / "a/q.nii", tmp_path / "b/r.nrrd", tmp_path / "scan"])
+    assert [(case.name, [p.name for p in case.images]) for case in found] == [
+        ("p", ["p_0000.nii", "p_0001.nii"]),
+        ("q", ["q.nii"]),
+        ("r", ["r.nrrd"]),
+        ("scan", ["scan"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("1/ct.nii.gz", "2/ct.nii.gz"),
+        ("1/ct.nii.gz", "1/ct.nrrd"),
+        ("1/ct_0000.nii", "2/ct_0001.nii"),
+        ("1/ct_0000.nii", "1/ct.nii"),
+    ],
+)
+def test_two_scans_of_one_name_are_no_contrasts_of_one_person(tmp_path, files):
+    touch(tmp_path, *files)
+    with pytest.raises(InputError, match="would both be called ct"):
+        find_images([tmp_path / file for file in files])
+
+
+def test_dicom_folders_of_one_name_are_two_scans(tmp_path):
+    touch(tmp_path, "1/scan/1.dcm", "2/scan/1.dcm")
+    with pytest.raises(InputError, match="would both be called scan"):
+        find_images([tmp_path / "1/scan", tmp_path / "2/scan"])
 
 
 def test_images_and_labels_may_lie_side_by_side(tmp_path):
