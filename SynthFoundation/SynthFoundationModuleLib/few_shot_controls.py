@@ -62,6 +62,11 @@ class FewShotControls(Panel):
             self._follow(segmentation.GetSegmentation() if session else None)
         self.refresh()
 
+    def connect(self, parameters: Any) -> None:
+        """Bind the widgets to a parameter node, until its scene closes."""
+        super().connect(parameters)
+        self.observe(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, lambda *_: self.release())
+
     def disconnect(self) -> None:
         """Unbind the widgets."""
         self._live_later.stop()

@@ -127,7 +127,7 @@ def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np
         labels: of the box only.
         box: slices of the axes (k, j, i).
     """
-    if labels.size == 0:
+    if labels.size == 0 or not numbers:
         return
     content = segmentation.GetSegmentation()
     surface = slicer.vtkSegmentationConverter.GetSegmentationClosedSurfaceRepresentationName()

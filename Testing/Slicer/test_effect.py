@@ -89,6 +89,29 @@ def test_an_effect_that_is_not_used_makes_no_sessions(host, editor):
     assert controls._session is None  # which would keep the volume in memory
 
 
+@pytest.mark.usefixtures("_lasting_worker")
+def test_the_scene_closes_while_the_effect_is_used_and_the_panel_was_never_opened(host):
+    host.load(ROOT / "SynthFoundation" / "SynthFoundation.py")
+    host.load(ROOT / "SegmentEditorFewShot" / "SegmentEditorFewShot.py")
+    host.finish_startup()
+    volume = slicer.util.addVolumeFromArray(np.zeros((4, 4, 4), np.int16))
+    segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    segmentation.GetSegmentation().AddEmptySegment("ball")
+    widget = slicer.qMRMLSegmentEditorWidget()
+    widget.setMRMLScene(slicer.mrmlScene)
+    widget.setMRMLSegmentEditorNode(slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentEditorNode"))
+    widget.setSegmentationNode(segmentation)
+    widget.setSourceVolumeNode(volume)
+    widget.setActiveEffectByName("Few-shot")
+    controls = widget.activeEffect().self().controls
+    assert controls.session.volume is volume
+    slicer.mrmlScene.Clear(0)
+    assert controls._session is None
+    assert not host.errors
+    widget.setActiveEffect(None)
+    widget.setMRMLScene(None)
+
+
 def test_the_module_test_that_slicer_runs_passes(host, editor):
     import SegmentEditorFewShot
 

@@ -142,6 +142,14 @@ def test_undo_goes_back_at_once_also_without_the_worker(host, session, nodes):
     assert not session.undoable
 
 
+def test_segments_that_are_removed_meanwhile_are_left_out(host, nodes):
+    asked = Asked(host, session_of(nodes))
+    nodes[0].GetSegmentation().RemoveSegment("ball")
+    assert asked.end() is None
+    assert nodes[0].GetSegmentation().GetNumberOfSegments() == 0
+    assert not host.errors
+
+
 def test_what_is_painted_in_two_segments_stays_in_both(host, nodes):
     segmentation, volume = nodes
     core = np.zeros(BALL.shape, np.uint8)
@@ -153,7 +161,8 @@ def test_what_is_painted_in_two_segments_stays_in_both(host, nodes):
     for _round in range(2):
         ball = slicer.util.arrayFromSegmentBinaryLabelmap(segmentation, "ball", volume) != 0
         np.testing.assert_array_equal(ball[list(PAINTED)], BALL[list(PAINTED)])
-        session.undo() if session.undoable else None
+        if session.undoable:
+            session.undo()
 
 
 def test_the_worker_goes_back_as_well(host, session, nodes):
