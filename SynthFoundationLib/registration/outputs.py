@@ -32,11 +32,11 @@ def save(
     - `moved.nii.gz`: the moving image on the fixed grid, resampled once;
     - `transform.h5`, `inverse.h5`: ITK transforms, LPS mm; the first maps fixed points to moving points;
     - `NAME_moved.*`: each label map on the fixed grid, each set of points in the fixed scan;
-    - `report.json`, `report.html`: numbers, verdict and pictures.
+    - `report.json`, `report.html`: numbers, verdict and pictures; the first lists all files.
 
     Labels and points are read before anything is written. The files take their places together once all of
     them are written, the page last: a folder with `report.html` is complete, and what an earlier run left
-    there stays whole where this one fails.
+    there stays whole where this one fails, and makes way where it does not.
 
     Raises:
         InputError: labels or points cannot be used, or the folder cannot be written to.
@@ -56,7 +56,8 @@ def save(
     pictures = draw(
         registration.fixed, registration.moving, registration.transform, registration.feature_maps
     )
-    with replacing_all(_made(Path(folder)), "report.html") as beside:
+    place = _made(Path(folder))
+    with replacing_all(place, "report.html", _listed(place)) as beside:
         write_image(registration.moved, beside / "moved.nii.gz")
         write_transform(registration.transform, beside / "transform.h5")
         write_transform(registration.inverse, beside / "inverse.h5")
@@ -64,9 +65,9 @@ def save(
             write_labels(moved, beside / name)
         for name, carried_points in points.items():
             write_points(carried_points, beside / name)
-        _write(
-            beside / "report.json", json.dumps(report, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        )
+        files = sorted({*(path.name for path in beside.iterdir()), "report.json", "report.html"})
+        text = json.dumps({**report, "files": files}, indent=2, ensure_ascii=False, allow_nan=False)
+        _write(beside / "report.json", text + "\n")
         _write(beside / "report.html", page(report, verdict, pictures))
 
 
@@ -78,6 +79,15 @@ def _made(folder: Path) -> Path:
             f"cannot write results to {folder.name}: {error.strerror}; choose a folder that you may write to"
         ) from error
     return folder
+
+
+def _listed(folder: Path) -> list[str]:
+    """Names of the files that an earlier run says it wrote."""
+    try:
+        files = json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"]
+        return [name for name in files if isinstance(name, str)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _write(path: Path, text: str) -> None:

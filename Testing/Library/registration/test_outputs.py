@@ -112,6 +112,24 @@ def test_the_results_of_an_earlier_run_survive_a_failing_one(registration, tmp_p
     assert (tmp_path / "report.html").read_text() == (tmp_path / "transform.h5").read_text() == "earlier"
 
 
+def test_what_an_earlier_run_brought_along_makes_way_and_nothing_else(registration, tmp_path):
+    labels = LabelMap((registration.moving.data[0] > 200).int(), registration.moving.grid)
+    registration.save(tmp_path, [labels], [POINTS])
+    (tmp_path / "mine_moved.nii.gz").write_text("the user's")
+    registration.save(tmp_path)
+    results = {"inverse.h5", "moved.nii.gz", "report.html", "report.json", "transform.h5"}
+    assert {path.name for path in tmp_path.iterdir()} == results | {"mine_moved.nii.gz"}
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"files": 3}', '{"files": [3, "../other", "/etc/none"]}'])
+def test_a_report_that_lists_something_else_harms_nothing(registration, tmp_path, text):
+    (tmp_path / "other").write_text("the user's")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.json").write_text(text)
+    registration.save(tmp_path / "out")
+    assert (tmp_path / "other").exists()
+
+
 def test_a_file_in_the_place_of_the_folder_is_refused(registration, tmp_path):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(InputError, match="out"):
