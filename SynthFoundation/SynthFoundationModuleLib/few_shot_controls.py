@@ -67,6 +67,11 @@ class FewShotControls(Panel):
         super().connect(parameters)
         self.observe(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, lambda *_: self.release())
 
+    def release(self) -> None:
+        """Let go of the session and the parameter node."""
+        super().release()
+        self.refresh()
+
     def disconnect(self) -> None:
         """Unbind the widgets."""
         self._live_later.stop()

@@ -105,8 +105,10 @@ def test_the_scene_closes_while_the_effect_is_used_and_the_panel_was_never_opene
     widget.setActiveEffectByName("Few-shot")
     controls = widget.activeEffect().self().controls
     assert controls.session.volume is volume
+    assert controls.ui.updateButton.enabled
     slicer.mrmlScene.Clear(0)
     assert controls._session is None
+    assert not controls.ui.updateButton.enabled
     assert not host.errors
     widget.setActiveEffect(None)
     widget.setMRMLScene(None)
