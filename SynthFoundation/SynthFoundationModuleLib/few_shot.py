@@ -211,11 +211,6 @@ class FewShot:
             self._worker.tell("segment_close", {"session": self._session})
         self._open = None
 
-    def forget(self) -> None:
-        """Stop, and take what was drawn out of the scene as well."""
-        self.close()
-        self._seeds.clear()
-
     def transfer(
         self,
         target: Any,

@@ -9,6 +9,7 @@ import vtk
 
 from .few_shot import FewShot
 from .process import Worker
+from .seeds import remove_seeds
 
 _sessions: dict[tuple[Any, Any], FewShot] = {}
 _observers: list[int] = []  # tags; the scene is observed while there are sessions
@@ -43,9 +44,8 @@ def _observe() -> None:
 @vtk.calldata_type(vtk.VTK_OBJECT)
 def _on_node_going(scene: Any, event: str, node: Any) -> None:
     """What was drawn goes with its segmentation, which can still name it."""
-    for segmentation, volume in list(_sessions):
-        if node is segmentation:
-            _sessions[segmentation, volume].forget()
+    if node.IsA("vtkMRMLSegmentationNode"):
+        remove_seeds(node)
 
 
 def _on_node_gone(*_event: Any) -> None:

@@ -21,6 +21,13 @@ _COMPLETE = "SynthFoundation.Complete"  # attribute of the seeds: "axis:index â€
 Slice = tuple[int, int]  # array axis 0, 1 or 2 of (k, j, i), and index
 
 
+def remove_seeds(segmentation: Any) -> None:
+    """Take what was drawn in a segmentation out of the scene."""
+    node = segmentation.GetNodeReference(_REFERENCE)
+    if node is not None:
+        slicer.mrmlScene.RemoveNode(node)
+
+
 class Snapshot(NamedTuple):
     """Seeds at one time: flat indices and values of those that are set, and the complete slices."""
 
@@ -41,8 +48,6 @@ class Seeds:
         self._complete: set[Slice] = set()
         self._known = False  # whether complete slices have been found already
         self._array = np.zeros(volume.GetImageData().GetDimensions()[::-1], np.uint8)
-        self._history: list[Snapshot] = []
-        self._first: np.ndarray | None = None
 
     def restore(self) -> bool:
         """Take the seeds that the scene holds; whether there are any for this volume."""
@@ -80,7 +85,7 @@ class Seeds:
             self._array[~known[self._array]] = 0  # of segments that were removed
         if anew or not (self._array % BACKGROUND).any():  # nothing but background is left
             anew = True
-            self._array[:], self._first = drawn, drawn
+            self._array[:] = drawn
             self._complete, self._known = set(), False
         self._keep()
         return anew
@@ -115,31 +120,11 @@ class Seeds:
         self._complete, self._known = set(snapshot.complete), snapshot.known
         self._keep()
 
-    def push(self, before: Snapshot) -> None:
-        """Remember what the seeds were before an update."""
-        self._history.append(before)
-
-    def pop(self) -> None:
-        """Go back to before the last update."""
-        if self._history:
-            self.reset(self._history.pop())
-
-    def forget_history(self) -> None:
-        """Nothing can be undone any more."""
-        self._history.clear()
-
-    def first_drawing(self) -> np.ndarray:
-        """What was drawn before the first answer."""
-        return np.zeros_like(self._array) if self._first is None else self._first
-
     def clear(self) -> None:
         """Forget all seeds, also in the scene."""
         self._array[:] = 0
         self._complete, self._known = set(), False
-        self._history.clear()
-        node = self._segmentation.GetNodeReference(_REFERENCE)
-        if node is not None:
-            slicer.mrmlScene.RemoveNode(node)
+        remove_seeds(self._segmentation)
 
     def _undone(self, drawn: np.ndarray, answer: np.ndarray) -> bool:
         """Whether hardly anything of the answer is left: the Segment Editor's own undo has taken it back."""

@@ -103,8 +103,7 @@ def test_undo_brings_back_what_was_drawn_before(seeds):
     now = answered()
     now[4, 5, 5] = 0
     seeds.take(now, answered(), None, {1: "a"})
-    seeds.push(before)
-    seeds.pop()
+    seeds.reset(before)
     whole, complete, _background = sent(seeds)
     np.testing.assert_array_equal(whole, drawn_first())
     assert complete["0"] == [2, 6]
