@@ -29,6 +29,6 @@ def evaluate(
     from ..segmentation.evaluation import evaluate_folders
 
     with output_folder(output) as folder, progress_bar("scoring") as progress:
-        text = evaluate_folders(predictions, labels, folder, images, tolerance, worst, progress)
+        text = evaluate_folders(predictions, labels, folder, images, tolerance, worst, progress, say)
     typer.echo(text)
     say(f"Wrote {output}")

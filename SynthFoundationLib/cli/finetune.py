@@ -26,7 +26,11 @@ def finetune(
         typer.Option(metavar="DIR", help="NAME.nii.gz, or NAME_0000.nii.gz, NAME_0001 … for contrasts."),
     ],
     labels: Annotated[
-        Path, typer.Option(metavar="DIR", help="NAME.nii.gz, NAME_labels.nii.gz or .seg.nrrd.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="NAME.nii.gz, NAME_labels.nii.gz or .seg.nrrd; the last two may lie beside the images.",
+        ),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="MODEL", help="File to write, .safetensors.")

@@ -42,7 +42,7 @@ def predict(
     from ..images import write_labels
     from ..segmentation.cases import find_images
 
-    cases = find_images([path.absolute() for path in images])
+    cases = find_images(images)
     results = [output / f"{case.name}{format.value}" for case in cases]
     refuse_overwriting(results, [file for case in cases for file in case.images])
     segmenter, where = Segmenter.load(model), chosen(device.value)

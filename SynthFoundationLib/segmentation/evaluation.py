@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..files import replacing
+from ..files import replacing, replacing_all
 from ..images import LabelMap, as_image, read_labels, warp_labels
-from .cases import Case, find_pairs, image_of
+from .cases import Case, find_pairs, images_by_name
 from .disagreement import draw
 from .metrics import evaluate_segmentation
 
 Row: TypeAlias = "dict[str, Any]"
 Progress: TypeAlias = Callable[[str, float], None]
+_PICTURE = re.compile(r"worst_\d+_.+\.jpg")
 MEASURES = {
     "dice": ("Dice", ".3f"),
     "surface_dice": ("surface Dice", ".3f"),
@@ -34,45 +36,60 @@ def evaluate_folders(
     tolerance_mm: float = 1.0,
     worst: int = 3,
     progress: Progress | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> str:
     """Score every prediction that has labels of the same name; the Markdown table of the means.
 
-    Written into `output`, a folder that exists: `scores.csv` (a row per case and label), `scores.md`,
-    `scores.png`, and `worst_N_NAME.jpg` of the cases with the lowest mean Dice, on their image where `images`
-    has it.
+    Written into `output`, a folder that exists, together: `scores.csv` (a row per case and label),
+    `scores.md`, `scores.png`, and `worst_N_NAME.jpg` of the cases with the lowest mean Dice, on their image
+    where `images` has it. `tell` is called with what is in one of the folders only, if anything is.
 
     Raises:
-        InputError: folders that hold nothing to compare, or files that cannot be read.
+        InputError: folders that hold nothing to compare, or files that cannot be read or written.
     """
     pairs = find_pairs(predictions, labels)
-    report = progress or (lambda stage, fraction: None)
+    pictured = images_by_name(images) if images is not None else {}
+    if pairs.left_out and tell:
+        tell(f"Left out: {pairs.left_out}")
+    rows, names = _scored(pairs.cases, tolerance_mm, progress or (lambda stage, fraction: None))
+    means = _means(rows)
+    ranked = sorted(pairs.cases, key=lambda case: means.get(case[0], 1.0))  # nothing there, and none found
+    parts = [
+        f"# {len(pairs.cases)} cases",
+        *([f"Left out: {pairs.left_out}"] if pairs.left_out else []),
+        f"Surface Dice with a tolerance of {tolerance_mm:g} mm; mean ± standard deviation over the cases.",
+        table(rows, names),
+    ]
+    text = "\n\n".join(parts)
+    earlier = [path.name for path in output.iterdir() if _PICTURE.fullmatch(path.name)]
+    with replacing_all(output, "scores.md", earlier) as beside:
+        _write_csv(rows, names, beside / "scores.csv")
+        _write_plot(rows, names, beside / "scores.png")
+        for number, (name, given, known) in enumerate(ranked[:worst], 1):
+            case = Case(name, pictured.get(name, ()), known)
+            _write_picture(case, given, beside / f"worst_{number}_{name}.jpg")
+        with replacing(beside / "scores.md") as file:
+            file.write_text(text, encoding="utf-8")
+    return text
+
+
+def _scored(
+    cases: Sequence[tuple[str, Path, Path]], tolerance_mm: float, report: Progress
+) -> tuple[list[Row], dict[int, str]]:
+    """A row per case and label, and the names of the labels."""
     rows: list[Row] = []
     names: dict[int, str] = {}
-    for number, (name, given, known) in enumerate(pairs):
-        report(f"scoring {name}", number / len(pairs))
+    for number, (name, given, known) in enumerate(cases):
+        report(f"scoring {name}", number / len(cases))
         truth = read_labels(known)
         names |= truth.names
         scores = evaluate_segmentation(read_labels(given), truth, tolerance_mm=tolerance_mm)
         rows += [{"case": name} | score.as_row() for score in scores]
-    means = _means(rows)
-    header = (
-        f"Surface Dice with a tolerance of {tolerance_mm:g} mm; mean ± standard deviation over the cases."
-    )
-    text = f"# {len(pairs)} cases\n\n{header}\n\n{table(rows, names)}"
-    with replacing(output / "scores.md") as beside:
-        beside.write_text(text, encoding="utf-8")
-    _write_csv(rows, names, output / "scores.csv")
-    _write_plot(rows, names, output / "scores.png")
-    ranked = sorted(pairs, key=lambda pair: means.get(pair[0], 0.0))
-    for number, (name, given, known) in enumerate(ranked[:worst], 1):
-        _write_picture(
-            Case(name, image_of(images, name), known), given, output / f"worst_{number}_{name}.jpg"
-        )
-    return text
+    return rows, names
 
 
 def _means(rows: Sequence[Row]) -> dict[str, float]:
-    """Mean Dice of each case."""
+    """Mean Dice of each case that has labels, or was given some."""
     cases: dict[str, list[float]] = {}
     for row in rows:
         cases.setdefault(row["case"], []).append(row["dice"])

@@ -1,6 +1,7 @@
 """`finetune`, `predict` and `evaluate` one after the other, as a user runs them."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -81,12 +82,28 @@ def test_predictions_are_scored_in_table_csv_plot_and_pictures(data, model):
         "--images", data / "images",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
+    assert "Left out: no prediction for: p0, p1\n" in result.stderr
     assert "5 ball" in result.stdout
     with (data / "scores" / "scores.csv").open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert row["case"] == "p2"
     written = sorted(p.name for p in (data / "scores").iterdir())
     assert written == ["scores.csv", "scores.md", "scores.png", "worst_1_p2.jpg"]
+
+
+def test_scans_beside_their_segmentations_are_segmented_and_learned_from(data, model):
+    side, out = data / "side", data / "of_side"
+    side.mkdir()
+    for n in range(2):
+        shutil.copy(data / "images" / f"p{n}_0000.nii.gz", side / f"p{n}.nii.gz")
+        shutil.copy(data / "labels" / f"p{n}.seg.nrrd", side)
+    result = invoke("predict", model, side, "-o", out)
+    assert result.exit_code == 0, result.output
+    assert sorted(p.name for p in out.iterdir()) == ["p0.nii.gz", "p1.nii.gz"]
+    arguments = ["--images", side, "--labels", side, "--init", data / "weights.safetensors"]
+    result = invoke("finetune", *arguments, "--budget", 0.01, "-o", data / "side.safetensors")
+    assert result.exit_code == 0, result.output
+    assert Segmenter.load(data / "side.safetensors").plan.names == {5: "ball"}
 
 
 def test_a_resumed_model_tells_its_origin(data, model):

@@ -72,6 +72,48 @@ def test_a_label_that_is_missing_everywhere_leaves_no_number(folders):
     assert "| 4 ball | 3 | 0.000 ± 0.000 | 0.000 ± 0.000 | – | -100.0 ± 0.0 |" in text
 
 
+def test_what_only_one_folder_has_is_told(folders):
+    (folders / "ours" / "p1.nii.gz").rename(folders / "ours" / "extra.nii.gz")
+    told = []
+    text = evaluate_folders(folders / "ours", folders / "truth", folders / "out", tell=told.append)
+    assert told == ["Left out: no prediction for: p1; no labels for: extra"]
+    assert text.startswith(f"# 2 cases\n\n{told[0]}\n\nSurface Dice")
+    assert (folders / "out" / "scores.md").read_text(encoding="utf-8") == text
+
+
+def test_what_is_rightly_empty_is_not_among_the_worst(folders):
+    for place in ("ours/p0.nii.gz", "truth/p0.seg.nrrd"):
+        write_labels(LabelMap(ball(0.0) * 0, GRID), folders / place)
+    evaluate_folders(folders / "ours", folders / "truth", folders / "out")
+    pictures = sorted(p.name for p in (folders / "out").glob("*.jpg"))
+    assert pictures == ["worst_1_p2.jpg", "worst_2_p1.jpg", "worst_3_p0.jpg"]
+
+
+def test_the_pictures_of_an_earlier_run_make_way(folders):
+    (folders / "out" / "worst_case.jpg").touch()
+    evaluate_folders(folders / "ours", folders / "truth", folders / "out", worst=3)
+    evaluate_folders(folders / "ours", folders / "truth", folders / "out", worst=1)
+    pictures = sorted(p.name for p in (folders / "out").glob("*.jpg"))
+    assert pictures == ["worst_1_p2.jpg", "worst_case.jpg"]
+
+
+def test_a_run_that_fails_leaves_the_results_of_an_earlier_one(folders):
+    evaluate_folders(folders / "ours", folders / "truth", folders / "out", worst=1)
+    before = {p.name: p.read_bytes() for p in (folders / "out").iterdir()}
+    write_labels(LabelMap(ball(0.0), GRID), folders / "ours" / "p2.nii.gz")
+    stages = []
+    with pytest.raises(InputError, match="wrong is no folder"):
+        evaluate_folders(
+            folders / "ours", folders / "truth", folders / "out", folders / "wrong",
+            progress=lambda *stage: stages.append(stage),
+        )  # fmt: skip
+    assert not stages
+    (folders / "images" / "p1.nii.gz").write_bytes(b"damaged")
+    with pytest.raises(InputError, match="p1"):
+        evaluate_folders(folders / "ours", folders / "truth", folders / "out", folders / "images")
+    assert {p.name: p.read_bytes() for p in (folders / "out").iterdir()} == before
+
+
 def test_folders_with_nothing_in_common_are_refused(folders):
     with pytest.raises(InputError, match="none of the same name"):
         evaluate_folders(folders / "out", folders / "truth", folders / "out")
