@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..errors import InputError
@@ -53,7 +55,7 @@ def finetune(
         output: .safetensors file to write.
         init: id or file of pretrained weights, loaded weights, or "scratch"; None is the registry's default.
         minutes: how long to train.
-        resume: go on from `output`, to which the same cases led.
+        resume: go on from `output`, to which the same images in the same order led, with its seed.
         modality: "ct" (one scale of intensities for all scans), "mr" (each has its own), or "auto".
         spacing: mm of the voxels to work on; the cases' median by default.
         architecture: of a network from scratch; by default that of the default weights.
@@ -63,7 +65,8 @@ def finetune(
         progress: called with what is being done and the fraction of the budget that is used.
 
     Raises:
-        InputError: no cases, labels that are empty, an option or a file name that cannot be used.
+        InputError: no cases, labels that are empty, an option or a file name that cannot be used, or other
+            cases than those that are to be gone on with.
         WeightsError: the weights, or the model to resume, cannot be used.
     """
     check_name(output)
@@ -75,6 +78,10 @@ def finetune(
     if not resume and path.exists():
         raise InputError(f"{path.name} exists; resume it, or choose another name")
     before = Segmenter.load(path) if resume else None
+    digest = _digest([image for image, _ in cases])
+    if before is not None:
+        _check_same(before, path, cases, digest)
+        seed = before.about["seed"]  # another would hold out cases that were learned from
     report = progress or (lambda stage, fraction: None)
     report("preparing the cases", 0.0)
     with torch.random.fork_rng(devices=[]):
@@ -86,8 +93,9 @@ def finetune(
             fit_probe(trainer.network, learned, segmenter.plan.patch, random.Random(seed))
             trainer.start_average()
         else:
-            _resume(trainer, before, path, len(cases))
-        segmenter.about |= {"cases": len(cases), "held_out": len(held_out), "seed": seed}
+            _resume(trainer, before, path)
+        facts = {"cases": len(cases), "held_out": len(held_out), "seed": seed, "images_sha256": digest}
+        segmenter.about |= facts
         trainer.run(Budget(60 * minutes, steps), _saver(trainer, segmenter, path), report)
     return Segmenter(trainer.kept, segmenter.plan, segmenter.about)
 
@@ -124,18 +132,49 @@ def _split(cases: list[Case], seed: int) -> tuple[list[Case], list[Case]]:
     return [case for case in shuffled if case not in held_out], held_out
 
 
-def _resume(trainer: Trainer, before: Segmenter, path: Path, cases: int) -> None:
-    if before.about.get("cases") != cases:
+def _digest(images: Sequence[Image]) -> str:
+    """What tells images and their order, but not what is in them."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(str(tuple(image.data.shape)).encode())
+        digest.update(np.round(image.grid.matrix, 3).tobytes())
+        digest.update(image.data.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _check_same(before: Segmenter, path: Path, cases: Sequence[tuple[Image, LabelMap]], digest: str) -> None:
+    """Refuse to go on with other images, which may have been held out before, or labels not known yet."""
+    about = before.about
+    if about.get("cases") != len(cases):
         raise InputError(
-            f"{path.name} was trained on {before.about.get('cases')} cases, {cases} are given; "
+            f"{path.name} was trained on {about.get('cases')} cases, {len(cases)} are given; "
             "give the same, or start another model"
         )
-    state = State(**before.about["state"])
-    if any("elapsed" not in row for row in state.history):
+    if "images_sha256" not in about or any("elapsed" not in row for row in about["state"]["history"]):
         raise InputError(
             f"{path.name} was begun by an earlier version, which trainings cannot go on from; "
             "start another model"
         )
+    known = before.plan.values[1:]
+    unknown = sorted(set().union(*(labels.values for _, labels in cases)) - set(known))
+    if unknown:
+        raise InputError(
+            f"{path.name} knows labels {_listed(known)}, but not {_listed(unknown)}; "
+            "give the same labels, or start another model"
+        )
+    if about["images_sha256"] != digest:
+        raise InputError(
+            f"{path.name} was trained on other images, or on these in another order; "
+            "give the same files with the same names, or start another model"
+        )
+
+
+def _listed(labels: Sequence[int]) -> str:
+    return ", ".join(map(str, labels))
+
+
+def _resume(trainer: Trainer, before: Segmenter, path: Path) -> None:
+    state = State(**before.about["state"])
     tensors = training_tensors(path)
     kept = before.network.state_dict()
     trainer.resume(tensors, {k: v.clone() for k, v in kept.items()}, state)

@@ -110,11 +110,36 @@ def test_what_cannot_be_trained_is_refused(tmp_path, monkeypatch, cases, argumen
 def test_resuming_with_other_cases_or_from_nothing_is_refused(tmp_path, trained, cases):
     with pytest.raises(InputError, match="2 cases, 1"):
         finetune(cases[:1], trained, resume=True)
+    with pytest.raises(InputError, match="other images"):
+        finetune([cases[0], scan(5)], trained, resume=True)
+    with pytest.raises(InputError, match="other order"):
+        finetune(cases[::-1], trained, resume=True)
     with pytest.raises(WeightsError, match="no model"):
         finetune(cases, tmp_path / "none.safetensors", resume=True)
     (tmp_path / "bad.safetensors").write_bytes(b"nonsense")
     with pytest.raises(WeightsError, match="damaged"):
         Segmenter.load(tmp_path / "bad.safetensors")
+
+
+def test_labels_that_a_training_did_not_begin_with_are_not_taken_for_background(trained, cases):
+    before = trained.read_bytes()
+    renumbered = [(image, LabelMap((labels.data == 7) * 8, GRID)) for image, labels in cases]
+    with pytest.raises(InputError, match="knows labels 3, 7, but not 8"):
+        finetune(renumbered, trained, resume=True, steps=61)
+    assert trained.read_bytes() == before
+
+
+def test_labels_may_be_corrected_before_going_on(tmp_path, cases):
+    path = tmp_path / "m.safetensors"
+    finetune(cases, path, "scratch", architecture=TINY, steps=1)
+    corrected = [(image, LabelMap(labels.data.roll(1, 0), GRID)) for image, labels in cases]
+    assert finetune(corrected, path, resume=True, steps=2).about["state"]["step"] == 2
+
+
+def test_what_was_held_out_stays_so_with_another_seed(tmp_path):
+    cases, path = [scan(seed) for seed in range(5)], tmp_path / "m.safetensors"
+    finetune(cases, path, "scratch", architecture=TINY, steps=1, seed=3)
+    assert finetune(cases, path, resume=True, steps=2, seed=4).about["seed"] == 3
 
 
 def test_a_training_of_an_earlier_version_is_not_gone_on_with(tmp_path, trained, cases):
