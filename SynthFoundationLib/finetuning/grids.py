@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 
 from ..geometry import Grid
 
@@ -16,17 +15,7 @@ def canonical(grid: Grid, spacing: Sequence[float] | None = None) -> Grid:
 
     Scans that were stored in another order of axes, or flipped, look alike on it; oblique ones stay oblique.
     """
-    columns = linear_sum_assignment(-np.abs(grid.axes))[1]
-    signs = np.array([1.0 if grid.axes[row, column] >= 0 else -1.0 for row, column in enumerate(columns)])
-    size = np.array(grid.size)[columns]
-    first = np.zeros(3)
-    first[columns] = np.where(signs > 0, 0, size - 1)
-    turned = Grid(
-        tuple(size),
-        tuple(np.array(grid.spacing)[columns]),
-        tuple(grid.to_physical(first)),
-        tuple((grid.axes[:, columns] * signs).ravel()),
-    )
+    turned = grid.anatomical()
     if spacing is None or np.allclose(spacing, turned.spacing, rtol=1e-3):
         return turned
     return turned.with_spacing(spacing)

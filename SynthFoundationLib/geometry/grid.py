@@ -103,6 +103,22 @@ class Grid:
         size = np.maximum(1, np.ceil(self.extent / wanted - 1e-3)).astype(int)
         return self._centred(size, wanted)
 
+    def anatomical(self) -> Grid:
+        """The same voxels with index axes nearest to left, back and up; oblique ones stay oblique."""
+        from scipy.optimize import linear_sum_assignment
+
+        columns = linear_sum_assignment(-np.abs(self.axes))[1]
+        axes, size = self.axes[:, columns], np.array(self.size)[columns]
+        ahead = np.diag(axes) >= 0
+        first = np.zeros(3)
+        first[columns] = np.where(ahead, 0, size - 1)
+        return Grid(
+            tuple(size),
+            tuple(np.array(self.spacing)[columns]),
+            tuple(self.to_physical(first)),
+            tuple((axes * np.where(ahead, 1.0, -1.0)).ravel()),
+        )
+
     def padded(self, voxels: int | Sequence[int]) -> Grid:
         """The grid with that many more voxels on both sides of each axis."""
         margin = np.broadcast_to(np.asarray(voxels, int), 3)

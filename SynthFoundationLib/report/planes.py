@@ -7,7 +7,6 @@ from math import ceil
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..geometry import Grid, Transform
@@ -44,7 +43,8 @@ def three_planes(grid: Grid, centre: np.ndarray, pixels: int = PIXELS) -> tuple[
 
     Right is on the left, as in radiology; the planes follow an oblique scan's own axes.
     """
-    (left, back, up), extents = _anatomical_axes(grid)
+    turned = grid.anatomical()
+    (left, back, up), extents = turned.axes.T, turned.extent
     pixel = max(extents) / pixels
     views = (
         ("axial", (left, extents[0]), (back, extents[1]), "RLAP"),
@@ -72,14 +72,6 @@ def body_centre(mask: Tensor, grid: Grid, transform: Transform, moving: Grid) ->
     covered = inside(there, moving.shape).numpy()
     points = points[covered] if covered.any() else points
     return points[np.linalg.norm(points - points.mean(0), axis=1).argmin()]
-
-
-def _anatomical_axes(grid: Grid) -> tuple[list[np.ndarray], list[float]]:
-    """The image axes nearest to left, back and up, pointing there, and the scan's extents along them, mm."""
-    columns = linear_sum_assignment(-np.abs(grid.axes))[1]
-    signs = [1.0 if grid.axes[row, column] >= 0 else -1.0 for row, column in enumerate(columns)]
-    axes = [sign * grid.axes[:, column] for sign, column in zip(signs, columns, strict=True)]
-    return axes, [float(grid.extent[column]) for column in columns]
 
 
 def _cut(
