@@ -1,4 +1,4 @@
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -161,6 +161,7 @@ def test_undo_gives_the_answer_before_also_after_voxels_were_merged(scan, monkey
         assert torch.equal(again.confidence.data, answer.confidence.data)
 
 
+@contextmanager
 def stopping(after):
     """Stops what runs in it before its next call of torch once there were so many."""
     left = iter(range(after))
@@ -169,7 +170,8 @@ def stopping(after):
         if next(left, None) is None:
             raise Cancelled("stopped")
 
-    return Interruptible(check)
+    with torch.set_grad_enabled(torch.is_grad_enabled()), Interruptible(check):
+        yield
 
 
 @pytest.fixture(scope="module")
