@@ -81,6 +81,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/images/reading.py
   SynthFoundationLib/images/segments.py
   SynthFoundationLib/images/warp.py
+  SynthFoundationLib/installation.py
   SynthFoundationLib/points/__init__.py
   SynthFoundationLib/points/pairs.py
   SynthFoundationLib/points/points.py

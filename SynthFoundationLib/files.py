@@ -70,7 +70,8 @@ def replacing_all(folder: Path, seal: str, earlier: Iterable[str] = ()) -> Itera
     """Give a folder for results, which take their places in `folder` together once the block ends well.
 
     Until then all that is in `folder` stays as it is, whatever happens. The file called `seal` is moved last,
-    and that of an earlier run goes first, then its other files: where a seal is, the files are of one run.
+    that of an earlier run goes first, its other files before the new one comes: where a seal is, the files
+    are of one run.
 
     Args:
         folder: where the results belong.
@@ -88,21 +89,31 @@ def replacing_all(folder: Path, seal: str, earlier: Iterable[str] = ()) -> Itera
             yield staging
             for file in staging.iterdir():
                 check_place(folder / file.name)
-            (folder / seal).unlink(missing_ok=True)
-            _remove(folder, set(earlier) - {file.name for file in staging.iterdir()})
-            for file in sorted(staging.iterdir(), key=lambda file: (file.name == seal, file.name)):
-                os.replace(file, folder / file.name)
+            _settle_all(staging, folder, seal, earlier)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
         raise InputError(
-            f"cannot write to {_called(folder)}: {error.strerror or 'the disk may be full'}; "
+            f"cannot write to {called(folder)}: {error.strerror or 'the disk may be full'}; "
             "choose a folder with space that you may write to"
         ) from error
 
 
-def _called(folder: Path) -> str:
-    return folder.absolute().name  # "." has no name of its own
+def called(path: str | Path) -> str:
+    """The name of a file or folder, for messages; "." has none of its own."""
+    return Path(path).absolute().name
+
+
+def _settle_all(staging: Path, folder: Path, seal: str, earlier: Iterable[str]) -> None:
+    names = sorted(file.name for file in staging.iterdir())
+    (folder / seal).unlink(missing_ok=True)
+    for name in names:
+        if name != seal:
+            os.replace(staging / name, folder / name)
+    kept = {name.casefold() for name in names}
+    _remove(folder, (name for name in earlier if name.casefold() not in kept))
+    if seal in names:
+        os.replace(staging / seal, folder / seal)
 
 
 def _remove(folder: Path, names: Iterable[str]) -> None:
@@ -181,16 +192,16 @@ def _make(folder: Path) -> list[Path]:
     """Make the folder; the folders that were not there before, innermost first."""
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
     if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder.name} is a file; the output must be a folder")
+        raise InputError(f"{called(folder)} is a file; the output must be a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"cannot make the output folder {folder.name}: {error.strerror}; choose another"
+            f"cannot make the output folder {called(folder)}: {error.strerror}; choose another"
         ) from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(
-            f"cannot write to the output folder {_called(folder)}; choose one that you may write to"
+            f"cannot write to the output folder {called(folder)}; choose one that you may write to"
         )
     return missing
 
@@ -202,12 +213,10 @@ def _kept_to_this_run(folder: Path) -> Iterator[None]:
         held = _take(lock)
     except OSError as error:
         raise InputError(
-            f"cannot write to the output folder {_called(folder)}: {error.strerror}; choose another"
+            f"cannot write to the output folder {called(folder)}: {error.strerror}; choose another"
         ) from error
     if held is None:
-        raise InputError(
-            f"another run is writing to {_called(folder)}; wait for it, or choose another folder"
-        )
+        raise InputError(f"another run is writing to {called(folder)}; wait for it, or choose another folder")
     try:
         yield
     finally:

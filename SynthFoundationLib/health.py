@@ -1,19 +1,16 @@
-"""What is installed, and whether it works: told by `synthfoundation doctor` and by the Model panel."""
+"""What there is to compute with, and whether it works: for `synthfoundation doctor` and the Model panel."""
 
 from __future__ import annotations
 
-import platform
 import tempfile
 import time
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from . import __version__
 from .demo import make_small_pair
 from .devices import available
 from .errors import Cancelled, WeightsError
@@ -25,27 +22,13 @@ from .images import Image, read_image, write_image
 from .registration import register
 from .registration.course import Progress
 
-PACKAGES = ("torch", "safetensors", "SimpleITK", "numpy", "scipy")
 
-
-def installed() -> dict[str, Any]:
-    """Versions, devices and weights, as plain JSON values."""
+def equipment() -> dict[str, Any]:
+    """Devices and weights, as plain JSON values."""
     return {
-        "version": __version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "packages": {name: version(name) for name in PACKAGES},
         "devices": [{"name": name, "about": _about(name)} for name in available()],
         "weights": _weights(),
     }
-
-
-def version(package: str) -> str | None:
-    """Of an installed package; None if it is not there."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def tried(name: str, progress: Progress) -> dict[str, Any]:

@@ -91,4 +91,5 @@ class Answers:
 
 
 def _size(past: Past) -> int:
-    return past.labels.nbytes + (0 if past.confidence is None else past.confidence.nbytes)
+    arrays = past.labels, past.confidence, past.seeds.where, past.seeds.values
+    return sum(array.nbytes for array in arrays if array is not None)

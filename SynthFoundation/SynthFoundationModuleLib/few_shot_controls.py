@@ -101,11 +101,14 @@ class FewShotControls(Panel):
 
     def on_undo(self) -> None:
         """Take back the last update."""
-        if self.session is not None:
-            with telling(self.ui.segmentMessageLabel):
-                show_text(self.ui.segmentMessageLabel, "")
-                self.session.undo()
-            self._done()
+        session = self.session
+        if session is None or session.busy or not session.undoable:
+            self.refresh()  # the other one of panel and effect was faster
+            return
+        with telling(self.ui.segmentMessageLabel):
+            show_text(self.ui.segmentMessageLabel, "")
+            session.undo()
+        self._done()
 
     def on_accept(self) -> None:
         """Keep the segments as they are and end the session."""

@@ -12,7 +12,7 @@ from .process import Worker
 from .seeds import remove_seeds
 
 _sessions: dict[tuple[Any, Any], FewShot] = {}
-_observers: list[int] = []  # tags; the scene is observed while there are sessions
+_observers: list[int] = []  # tags; the scene is observed from the first session until it closes
 
 
 def few_shot(worker: Worker, segmentation: Any, volume: Any) -> FewShot:

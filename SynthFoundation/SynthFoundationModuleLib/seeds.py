@@ -24,7 +24,9 @@ Slice = tuple[int, int]  # array axis 0, 1 or 2 of (k, j, i), and index
 def remove_seeds(segmentation: Any) -> None:
     """Take what was drawn in a segmentation out of the scene."""
     node = segmentation.GetNodeReference(_REFERENCE)
-    if node is not None:
+    others = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    shared = any(other is not segmentation and other.GetNodeReference(_REFERENCE) is node for other in others)
+    if node is not None and not shared:  # a clone names the same one
         slicer.mrmlScene.RemoveNode(node)
 
 

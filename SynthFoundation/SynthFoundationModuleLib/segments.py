@@ -87,7 +87,7 @@ def read(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> np.ndarr
     reference = oriented_image(None, matrix_of(volume), size)
     merged = merged_labels(segmentation, list(numbers.values()), reference)
     if merged is None:
-        return np.zeros(size[::-1], np.uint8)
+        return np.zeros(size[::-1], np.min_scalar_type(max(numbers, default=0)))
     return _by_number(voxels(merged), numbers)
 
 
@@ -196,7 +196,8 @@ class _OtherLayer:
 
     def write(self, labels: np.ndarray, where: np.ndarray) -> None:
         """Write labels into the box."""
-        np.copyto(self.found, labels, where=where, casting="unsafe")
+        own = np.where(np.isin(labels, list(self._members)), labels, 0)
+        np.copyto(self.found, own, where=where, casting="unsafe")
         for number, segment_id in self._members.items():
             mask = (self._whole == number).astype(np.uint8)
             image = oriented_image(mask, matrix_of(self._volume), mask.shape[::-1])

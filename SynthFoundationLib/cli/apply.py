@@ -88,13 +88,13 @@ def _apply_to_volume(
     from ..errors import InputError
     from ..geometry import Grid
     from ..images import read_image, read_labels, warp_image, warp_labels, write_image, write_labels
-    from ..images.image import MAX_VALUE
+    from ..images.image import MAX_VALUE, check_image_place
     from ..images.reading import read_volume
 
     if fill is not None and not abs(fill) <= MAX_VALUE:
         raise InputError(f"--fill is {fill:g}; give a number within ±{MAX_VALUE:g}")
-    if kind is Kind.image and output.name.lower().endswith(".seg.nrrd"):
-        raise InputError(f"{output.name} would be a segmentation; add --as labels, or choose another ending")
+    if kind is Kind.image:
+        check_image_place(output)
     if reference is None:
         raise InputError("an image needs --reference: the fixed image, on whose grid the result shall lie")
     grid = Grid.from_sitk(read_volume(reference, components=True))

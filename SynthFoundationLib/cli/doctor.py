@@ -15,7 +15,7 @@ def doctor(
     ] = True,
 ) -> None:
     """Show what is installed, the devices and weights, and try everything out for 10 seconds."""
-    from ..health import CHECKS, installed, version
+    from ..installation import installed, version
 
     found = installed()
     _show("SynthFoundation", f"{found['version']}, Python {found['python']} on {found['system']}")
@@ -24,10 +24,15 @@ def doctor(
     for extra, packages in _EXTRAS.items():
         missing = [package for package in packages if version(package) is None]
         _show(f"extra {extra}", f"missing {', '.join(missing)}" if missing else "complete")
-    _show("devices", ", ".join(f"{device['name']} ({device['about']})" for device in found["devices"]))
-    for weights in found["weights"]:
+    if None in found["packages"].values():
+        raise typer.Exit(1)  # what follows would end where the first of them is imported
+    from ..health import CHECKS, equipment
+
+    there = equipment()
+    _show("devices", ", ".join(f"{device['name']} ({device['about']})" for device in there["devices"]))
+    for weights in there["weights"]:
         _show(f"weights {weights['id']}", _state(weights))
-    if not found["weights"]:
+    if not there["weights"]:
         _show("weights none", "features are MIND-SSC")
     if self_test and not all([_passes(name) for name in CHECKS]):
         raise typer.Exit(1)

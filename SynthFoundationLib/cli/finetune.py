@@ -49,7 +49,9 @@ def finetune(
         float | None, typer.Option(metavar="MM", min=0.01, help="Voxels to work on. [default: the median]")
     ] = None,
     device: Annotated[Device, typer.Option(help="Where to compute.")] = Device.auto,
-    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seeds every random number.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seeds all random numbers; --resume keeps its own.")
+    ] = 0,
 ) -> None:
     """Train a segmenter on labelled scans.
 

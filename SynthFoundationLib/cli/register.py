@@ -13,8 +13,6 @@ from .choices import LARGEST_SEED, Device, Features
 from .console import progress_bar, say
 from .overwriting import refuse_overwriting
 
-_RESULTS = ("moved.nii.gz", "transform.h5", "inverse.h5", "report.json", "report.html")
-
 
 class Preset(str, Enum):
     """How much time to take."""
@@ -78,6 +76,7 @@ def register(
     from ..frugal import coarser_presets, first_that_fits
     from ..registration import register as run
     from ..registration.carried import read_carried
+    from ..registration.outputs import RESULTS, listed
 
     carried = read_carried(moving_labels or [], moving_points or [])  # refused now, not after the work
     given = [
@@ -85,8 +84,8 @@ def register(
         *(fixed_mask, moving_mask, fixed_landmarks, moving_landmarks, initial_transform),
         *(*(moving_labels or []), *(moving_points or [])),
     ]
-    refuse_overwriting([output / name for name in (*_RESULTS, *carried.labels, *carried.points)], given)
-    refuse_overwriting(output.glob("*_moved.*"), given)  # what an earlier run brought along makes way
+    names = {*RESULTS, *carried.labels, *carried.points, *listed(output)}
+    refuse_overwriting([output / name for name in sorted(names)], given)
     with output_folder(output) as folder, progress_bar("registering") as progress:
         with_preset = partial(
             run,

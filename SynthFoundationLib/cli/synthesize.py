@@ -13,7 +13,9 @@ from .overwriting import refuse_overwriting
 
 
 def synthesize(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder for the pairs.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder; its earlier pairs make way.")
+    ],
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="Number of pairs.")] = 16,
     size: Annotated[int, typer.Option(min=16, max=512, help="Voxels along each axis.")] = 128,
     templates: Annotated[

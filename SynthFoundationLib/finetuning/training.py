@@ -60,7 +60,7 @@ def finetune(
         spacing: mm of the voxels to work on; the cases' median by default.
         architecture: of a network from scratch; by default that of the default weights.
         device: where to compute.
-        seed: seeds every random number.
+        seed: seeds every random number; a model that is resumed keeps its own.
         steps: train for so many steps instead of `minutes`.
         progress: called with what is being done and the fraction of the budget that is used.
 

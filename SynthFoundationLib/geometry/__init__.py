@@ -8,7 +8,7 @@ between millimetres, voxels and ``grid_sample`` coordinates happens in `grid` an
 from .fields import compose, exponential, invert, log_jacobian_statistics
 from .grid import Grid
 from .itk import from_sitk, read_transform, to_sitk, write_transform
-from .sampling import grid_points, resample, sample, smooth
+from .sampling import covered, grid_points, resample, sample, smooth
 from .transforms import Affine, Composite, DisplacementField, Transform
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Grid",
     "Transform",
     "compose",
+    "covered",
     "exponential",
     "from_sitk",
     "grid_points",

@@ -17,6 +17,8 @@ import torch.nn.functional as F
 from . import lookup
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from .grid import Grid
     from .transforms import Transform
 
@@ -28,7 +30,7 @@ _SLAB_POINTS = 2_000_000
 def normalised(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     """Continuous indices (..., 3) in (i, j, k) order → `grid_sample` coordinates for a (D, H, W) volume."""
     size = torch.tensor(shape[::-1], dtype=index.dtype, device=index.device)
-    return (2 * index + 1) / size - 1
+    return torch.addcmul(1 / size - 1, index, 2 / size)
 
 
 def sample_at_index(
@@ -99,18 +101,36 @@ def resample(
     shape, cell = source.shape, (1, 1, 1)
     if antialias:
         volume, cell = _antialiased(volume, source, target)
-    matrix = np.eye(4) if transform is None else getattr(transform, "matrix", None)
     output = volume.new_empty((volume.shape[0], *target.shape))
+    for slab, index in _slabs(source, target, transform, volume.device):
+        output[:, slab] = _read(volume, index, shape, cell, mode, fill)
+    return output
+
+
+def covered(source: Grid, target: Grid, transform: Transform | None, device: torch.device) -> torch.Tensor:
+    """(1, D, H, W): 1 where `transform` sends voxels of `target` into `source`, else 0.
+
+    What `resample` makes of a volume of ones with 0 around it, at half the time.
+    """
+    output = torch.empty((1, *target.shape), device=device)
+    for slab, index in _slabs(source, target, transform, device):
+        output[0, slab] = inside(index, source.shape)
+    return output
+
+
+def _slabs(
+    source: Grid, target: Grid, transform: Transform | None, device: torch.device
+) -> Iterator[tuple[slice, torch.Tensor]]:
+    """Some k-slices of `target` after the other, and where their voxels lie, as indices of `source`."""
+    matrix = np.eye(4) if transform is None else getattr(transform, "matrix", None)
     rows = max(1, _SLAB_POINTS // (target.shape[1] * target.shape[2]))
     for start in range(0, target.shape[0], rows):
         slab = slice(start, min(start + rows, target.shape[0]))
         if matrix is not None:
-            index = _lattice(source.inverse_matrix @ matrix @ target.matrix, target, slab, volume.device)
+            yield slab, _lattice(source.inverse_matrix @ matrix @ target.matrix, target, slab, device)
         else:
             assert transform is not None
-            index = _affine(source.inverse_matrix, transform(grid_points(target, slab, volume.device)))
-        output[:, slab] = _read(volume, index, shape, cell, mode, fill)
-    return output
+            yield slab, _affine(source.inverse_matrix, transform(grid_points(target, slab, device)))
 
 
 def _read(

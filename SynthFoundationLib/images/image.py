@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError, memory_shortage
-from ..files import check_place, replacing
+from ..files import called, check_place, replacing
 from ..geometry import Grid, resample
 from ..quiet import quiet
 from .integrity import check_integrity, some_voxels
@@ -95,7 +95,7 @@ def read_image(path: str | Path) -> Image:
     Raises:
         InputError: the file is missing, damaged, not one scalar volume, or its values cannot be used.
     """
-    return from_sitk(read_volume(path), Path(path).absolute().name)
+    return from_sitk(read_volume(path), called(path))
 
 
 def as_image(source: ImageLike | Sequence[ImageLike], what: str = "the image") -> Image:

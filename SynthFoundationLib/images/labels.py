@@ -11,6 +11,7 @@ import SimpleITK as sitk
 import torch
 
 from ..errors import InputError
+from ..files import called
 from ..geometry import Grid
 from .image import VOLUME_FILES, Image, place, write_volume
 from .reading import check_volume, read_volume
@@ -61,13 +62,13 @@ def read_labels(path: str | Path) -> LabelMap:
     Raises:
         InputError: not one volume, not whole numbers from 0 to 65,535, or segments that overlap.
     """
-    volume = read_volume(path, components=True, thin=True)
+    volume, name = read_volume(path, components=True, thin=True), called(path)
     segments = segments_of(volume)
     if segments is None:
-        check_volume(volume, Path(path).name, thin=True)
+        check_volume(volume, name, thin=True)
     elif volume.GetNumberOfComponentsPerPixel() > 1:
-        volume, segments = flatten(volume, segments, Path(path).name)
-    return _label_map(volume, Path(path).name, segments)
+        volume, segments = flatten(volume, segments, name)
+    return _label_map(volume, name, segments)
 
 
 def as_labels(source: LabelsLike, what: str = "the label map") -> LabelMap:

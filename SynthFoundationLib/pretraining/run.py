@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from SynthFoundationLib.errors import InputError, SynthFoundationError
-from SynthFoundationLib.files import output_folder
+from SynthFoundationLib.files import called, output_folder
 from SynthFoundationLib.pretraining.checkpoint import latest_checkpoint, recover
 from SynthFoundationLib.pretraining.config import PretrainConfig, read_config
 
@@ -46,15 +46,15 @@ def pretrain(
                 recover(folder)
                 checkpoint = latest_checkpoint(folder)
                 if resume and not checkpoint and not quiet:
-                    print(f"No checkpoint in {folder.name}, starting anew", file=sys.stderr, flush=True)
+                    print(f"No checkpoint in {called(folder)}, starting anew", file=sys.stderr, flush=True)
                 if checkpoint and not resume:
                     raise InputError(
-                        f"{folder.name} already holds a training; resume it, or choose another folder"
+                        f"{called(folder)} already holds a training; resume it, or choose another folder"
                     )
             result = _train(config, folder, device, quiet)
     except OSError as error:
         raise InputError(
-            f"cannot write to {folder.name}: {error.strerror or error}; "
+            f"cannot write to {called(folder)}: {error.strerror or error}; "
             "what was saved is whole: make room and resume"
         ) from error
     if config.run.target and result["loss"] > config.run.target:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
-from ..files import replacing, replacing_all
+from ..files import called, replacing, replacing_all
 from ..geometry import write_transform
 from ..images import write_image, write_labels
 from ..points import write_points
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..images import LabelsLike
     from ..points import PointsLike
     from .result import Registration
+
+
+RESULTS = "moved.nii.gz", "transform.h5", "inverse.h5", "report.json", "report.html"
+MOVED, FORWARD, BACKWARD, NUMBERS, PAGE = RESULTS
 
 
 def save(
@@ -57,18 +61,18 @@ def save(
         registration.fixed, registration.moving, registration.transform, registration.feature_maps
     )
     place = _made(Path(folder))
-    with replacing_all(place, "report.html", _listed(place)) as beside:
-        write_image(registration.moved, beside / "moved.nii.gz")
-        write_transform(registration.transform, beside / "transform.h5")
-        write_transform(registration.inverse, beside / "inverse.h5")
+    with replacing_all(place, PAGE, listed(place)) as beside:
+        write_image(registration.moved, beside / MOVED)
+        write_transform(registration.transform, beside / FORWARD)
+        write_transform(registration.inverse, beside / BACKWARD)
         for name, moved in labels.items():
             write_labels(moved, beside / name)
         for name, carried_points in points.items():
             write_points(carried_points, beside / name)
-        files = sorted({*(path.name for path in beside.iterdir()), "report.json", "report.html"})
+        files = sorted({*(path.name for path in beside.iterdir()), NUMBERS, PAGE})
         text = json.dumps({**report, "files": files}, indent=2, ensure_ascii=False, allow_nan=False)
-        _write(beside / "report.json", text + "\n")
-        _write(beside / "report.html", page(report, verdict, pictures))
+        _write(beside / NUMBERS, text + "\n")
+        _write(beside / PAGE, page(report, verdict, pictures))
 
 
 def _made(folder: Path) -> Path:
@@ -76,16 +80,17 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"cannot write results to {folder.name}: {error.strerror}; choose a folder that you may write to"
+            f"cannot write results to {called(folder)}: {error.strerror}; "
+            "choose a folder that you may write to"
         ) from error
     return folder
 
 
-def _listed(folder: Path) -> list[str]:
+def listed(folder: Path) -> list[str]:
     """Names of the files that an earlier run says it wrote."""
     try:
-        files = json.loads((folder / "report.json").read_text(encoding="utf-8"))["files"]
-        return [name for name in files if isinstance(name, str)]
+        files = json.loads((folder / NUMBERS).read_text(encoding="utf-8"))["files"]
+        return [name for name in files if isinstance(name, str) and Path(name).name == name]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

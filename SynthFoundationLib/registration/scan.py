@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from scipy import ndimage
 
 from ..errors import InputError
-from ..geometry import Affine, Grid, Transform, resample
+from ..geometry import Affine, Grid, Transform, covered, resample
 from ..images import Image, foreground, normalise
 from ..images.foreground import is_padding
 
@@ -104,7 +105,14 @@ class Scan:
 
     def weight_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
         """(1, D, H, W) in 0…1: inside the field of view and the mask."""
+        if self._everywhere:
+            return covered(self.grid, grid, transform, self.data.device)
         return resample(self.mask, self.grid, grid, transform, fill=0.0)
+
+    @cached_property
+    def _everywhere(self) -> bool:
+        """Whether all of the scan is compared."""
+        return bool((self.mask == 1).all())
 
     def cropped(self, margin_mm: float) -> Grid:
         """The part of the grid that holds the patient and a margin around."""

@@ -245,11 +245,14 @@ class _Search:
         """The poses of the highest scores that lie apart; overwrites the scores."""
         found = []
         for _ in range(PEAKS):
-            best = np.array(np.unravel_index(int(score.argmax()), tuple(self.padded)))
+            place = int(score.argmax())
+            best = np.array(np.unravel_index(place, tuple(self.padded)))
             shift = np.where(best >= self.grid.shape, best - self.padded, best)[::-1]
             move = np.eye(4)
             move[:3, 3] = self.cube.to_physical((0, 0, 0)) - self.grid.to_physical(shift)
-            found.append(Candidate(pose @ move, pose[:3, :3], float(score.max()), self.centre, turn))
+            found.append(
+                Candidate(pose @ move, pose[:3, :3], float(score.view(-1)[place]), self.centre, turn)
+            )
             around = [
                 torch.arange(b - PEAKS_APART, b + PEAKS_APART + 1) % n
                 for b, n in zip(best, self.padded, strict=True)

@@ -21,7 +21,7 @@ from .layout import Layout
 if TYPE_CHECKING:
     from .session import Edit
 
-FORMAT = "SynthFoundation few-shot session 1"
+FORMAT = "SynthFoundation few-shot session 2"
 
 
 def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:

@@ -53,7 +53,7 @@ def synthesize(
 
         source = open_templates(templates)
     blocks, titles = [], []
-    with output_folder(out) as folder, replacing_all(folder, SHEET, written(folder)) as beside:
+    with output_folder(out) as folder, replacing_all(folder, SHEET, _earlier(folder)) as beside:
         for k in range(count):
             parameters = sample(seed + k, (size,) * 3, source)
             pair = render(parameters, device)
@@ -71,6 +71,11 @@ def synthesize(
 def written(folder: Path) -> list[str]:
     """Names of the files of pairs that are in a folder."""
     return [path.name for path in folder.glob("*") if _WRITTEN.fullmatch(path.name)]
+
+
+def _earlier(folder: Path) -> list[str]:
+    """Of the files of pairs those beside their parameters: others of such a name are the user's."""
+    return [name for name in written(folder) if (folder / f"{name[:4]}_parameters.json").is_file()]
 
 
 def _write(volume: Tensor, path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..health import CHECKS, installed, tried
+from ..health import CHECKS, equipment, tried
+from ..installation import installed
 
 if TYPE_CHECKING:
     from .desk import Desk
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 def doctor(job: Job, desk: Desk) -> dict[str, Any]:
     """Versions, devices, weights, and the result of trying things out."""
     test = job.params.flag("self_test", True)
-    return {**installed(), "self_test": [tried(name, job.progress) for name in CHECKS] if test else []}
+    results = [tried(name, job.progress) for name in CHECKS] if test else []
+    return {**installed(), **equipment(), "self_test": results}
 
 
 def clear_cache(job: Job, desk: Desk) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch.overrides import TorchFunctionMode
 
 
@@ -25,6 +26,7 @@ class Interruptible(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Check, then do what was called."""
-        self._check()
+        """Check, then do what was called; but gradients are always switched back as they were."""
+        if func is not torch._C._set_grad_enabled:
+            self._check()
         return func(*args, **(kwargs or {}))

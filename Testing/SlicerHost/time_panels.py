@@ -194,7 +194,7 @@ def segment(user: User, path: Path, labels_path: Path) -> None:
         print("   ", f"slice {index} along axis {along}", dice())
     user.begin()
     controls.ui.undoButton.click()
-    user.wait(lambda: not controls.busy, "undo")
+    user.wait(lambda: True, "undo")
 
 
 def main() -> None:

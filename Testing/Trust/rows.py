@@ -748,7 +748,9 @@ and what to do; an exit code; nothing half-written. `--debug` anywhere shows the
 | 143 | ended by the system |
 
 A file appears whole or not at all: it is written beside its place and renamed. A folder that holds `report.html` is
-complete: the page is written last, and the page of an earlier run in the same folder is removed first. No verb writes
+complete: the page is written last, and the page of an earlier run in the same folder is removed first. What an earlier
+run of `register`, `synthesize` or `evaluate` left there (the files that its `report.json` lists, its pairs, its pictures
+of the worst cases) makes way. No verb writes
 onto a file that it was given: it refuses before the work. What a killed run left unfinished is swept up by the next
 run that writes the same file or to the same folder. A folder that was made for a run which then was refused is taken
 back. While a run writes to a folder, a second one is refused.

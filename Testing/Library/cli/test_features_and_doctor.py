@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -11,6 +13,7 @@ from SynthFoundationLib.features.extract import extract_features
 from SynthFoundationLib.frugal import free_gb
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import Image, read_image, write_image
+from SynthFoundationLib.installation import installed
 
 
 def invoke(*arguments):
@@ -109,3 +112,13 @@ def test_the_doctor_names_versions_devices_and_weights():
     assert result.exit_code == 0, result.output
     for word in (__version__, torch.__version__, "SimpleITK", "devices", "cpu", "weights"):
         assert word in result.output
+
+
+def test_the_doctor_says_what_is_missing_before_it_would_need_it(monkeypatch):
+    found = installed()
+    packages = found["packages"] | {"scipy": None}
+    monkeypatch.setattr("SynthFoundationLib.installation.installed", lambda: found | {"packages": packages})
+    result = invoke("doctor")
+    assert result.exit_code == 1
+    assert re.search(r"scipy +missing", result.output)
+    assert "devices" not in result.output

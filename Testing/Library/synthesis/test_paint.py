@@ -130,3 +130,13 @@ def test_synthesize_writes_pairs_parameters_and_a_sheet(tmp_path):
     assert {"0001_view1.nii.gz", "0001_view2.nii.gz", "0001_labels.nii.gz", "0001_parameters.json"} <= names
     written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "pairs" / "0001_labels.nii.gz")))
     assert np.array_equal(written, render(sample(6, (24, 24, 24))).labels.numpy())
+
+
+def test_pairs_of_an_earlier_run_make_way_and_label_maps_of_the_user_do_not(tmp_path):
+    pytest.importorskip("matplotlib")
+    theirs = tmp_path / "0007_labels.nii.gz"
+    theirs.write_bytes(b"drawn by hand")
+    synthesize(2, tmp_path, size=16)
+    synthesize(1, tmp_path, size=16)
+    assert theirs.read_bytes() == b"drawn by hand"
+    assert not list(tmp_path.glob("0001_*"))
