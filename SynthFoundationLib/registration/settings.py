@@ -20,10 +20,11 @@ class StartSettings:
         tilt_degrees: turns tried about each axis where right angles decide nothing.
         tilted: poses about which these turns are tried.
         near_tilt_degrees: turns tried about each axis where right angles decide: they hide what lies between.
-        kept: poses kept of the first search, and as many of all are refined.
+        kept: poses kept of the first search; as many are refined, and no more shown to the network.
         kept_near, near_share: poses kept where right angles decide, if they score such a share of the best.
         kept_upright: poses in the headers' orientation that are kept in any case.
         kept_second: poses kept of the second search.
+        wide, wide_second: poses kept of both searches, and all refined, where none of those is recognised.
         decisive: how many times better the best orientation must score for the search to end there.
         certain: a pose that is decided for, but scores less, has to be recognised.
         plausible: of how much of one scan the bundled network then has to find in the other.
@@ -45,6 +46,8 @@ class StartSettings:
     near_share: float = 0.75
     kept_upright: int = 3
     kept_second: int = 4
+    wide: int = 32
+    wide_second: int = 8
     decisive: float = 1.35
     certain: float = 0.3
     plausible: float = 0.5

@@ -67,23 +67,31 @@ def find_start(
     around = _around_patients(fixed, moving, settings)
     refine = _Refinement(*_seen(*around, settings.refine_voxels), features, settings, beat)
     poses: list[Affine] = []
-    for candidates, decided in _proposed(fixed, moving, features, settings, beat):
-        likely = _ranked([refine.judged(candidate) for candidate in candidates], settings)[: settings.kept]
-        refined = _ranked([refine(candidate) for candidate in likely], settings)
+    for proposal in _proposed(fixed, moving, features, settings, beat):
+        judged = _ranked([refine.judged(candidate) for candidate in proposal.candidates], settings)
+        refined = _ranked([refine(candidate) for candidate in judged[: proposal.refined]], settings)
         poses = [Affine(candidate.matrix) for candidate in refined]
-        if recognised is None or (decided and refined[0].score >= settings.certain):
+        if recognised is None or (proposal.decided and refined[0].score >= settings.certain):
             return poses[0]
-        least = settings.plausible if decided else settings.recognised
-        known = next((pose for pose in poses if recognised(pose) >= least), None)
+        least = settings.plausible if proposal.decided else settings.recognised
+        known = next((pose for pose in poses[: settings.kept] if recognised(pose) >= least), None)
         if known is not None:
             return known
     return poses[0]
 
 
+class _Proposal(NamedTuple):
+    """Poses, how many of them are worth refining, and whether the search has decided for one of them."""
+
+    candidates: list[Candidate]
+    refined: int
+    decided: bool = False
+
+
 def _proposed(
     fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat
-) -> Iterator[tuple[list[Candidate], bool]]:
-    """The best poses, and whether one is beyond doubt; as long as one that was is not believed, more."""
+) -> Iterator[_Proposal]:
+    """The best poses; as long as none of them is believed, more."""
     near = _seen(fixed, moving, settings.search_voxels)
     search = _Search(*near, features, moving.grid.extent.max(), beat)
     found = search(right_angle_turns())
@@ -93,33 +101,28 @@ def _proposed(
         leaning = tilts(settings.near_tilt_degrees, 1)
         more = [pose for tilt in leaning for pose in search([best.turn], tilt)]
         first, *others = _distinct(_ranked([best, *more], settings), settings.kept_near, search.apart)
-        yield [first, *(c for c in others if c.score > settings.near_share * first.score)], True
+        near_best = [first, *(c for c in others if c.score > settings.near_share * first.score)]
+        yield _Proposal(near_best, settings.kept, decided=True)
     search = _Search(*near, features, float(np.linalg.norm(moving.grid.extent)), beat)
     around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
     turns = [candidate.turn for candidate in around]
     more = [pose for tilt in tilts(settings.tilt_degrees) for pose in search(turns, tilt)]
     ranked = _ranked([*found, *more], settings)
     if _decisive(ranked, settings):
-        yield ranked[:1], True
+        yield _Proposal(ranked[:1], settings.kept, decided=True)
     kept = _distinct(ranked, settings.kept, search.apart)
     upright = [c for c in ranked if _angle(c, found[0]) < 1]  # headers are mostly right: always heard
     upright = _distinct(upright, settings.kept_upright, search.apart)
     kept = _distinct([*kept, *upright], np.inf, search.apart)
-    yield (
-        [*kept, *_searched_again(*_around_patients(fixed, moving, settings), features, settings, beat)],
-        False,
-    )
-
-
-def _searched_again(
-    fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat
-) -> list[Candidate]:
-    """The best poses at right angles on finer voxels.
-
-    Where two scans have little in common, coarse voxels hold too few structures to be told apart.
-    """
-    search = _Search(*_seen(fixed, moving, settings.second_voxels), features, moving.grid.extent.max(), beat)
-    return _distinct(_ranked(search(right_angle_turns()), settings), settings.kept_second, search.apart)
+    # Where two scans have little in common, coarse voxels hold too few structures to be told apart.
+    fixed, moving = _around_patients(fixed, moving, settings)
+    finer = _Search(*_seen(fixed, moving, settings.second_voxels), features, moving.grid.extent.max(), beat)
+    again = _ranked(finer(right_angle_turns()), settings)
+    second = _distinct(again, settings.kept_second, finer.apart)
+    yield _Proposal([*kept, *second], settings.kept)
+    kept = _distinct(ranked, settings.wide, search.apart)
+    second = _distinct(again, settings.wide_second, finer.apart)
+    yield _Proposal([*kept, *second], settings.wide + settings.wide_second)
 
 
 def right_angle_turns() -> list[np.ndarray]:

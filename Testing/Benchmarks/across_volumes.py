@@ -21,6 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,8 @@ def head_alone(support: Sequence[tuple[Image, LabelMap]]) -> Callable[[Image], L
         found = torch.searchsorted(torch.tensor(values, dtype=torch.int32), labels.data[body])
         classes.append(found[thinned])
     head = Head(rows[0].shape[1], len(values))
-    head.fit(torch.cat(rows), torch.cat(classes), FIRST_STEPS, torch.full_like(head.scale, HEAD_NOISE))
+    noise = torch.full_like(head.scale, HEAD_NOISE)
+    head.fit(partial(torch.cat(rows).index_select, 0), torch.cat(classes), FIRST_STEPS, noise)
     answer = head.answers()
 
     def segment(image: Image) -> LabelMap:
