@@ -22,7 +22,10 @@ def scans(tmp_path, monkeypatch):
     images = {"scan": (60, 130, 200), "t1": (60, 130, 200), "flair": (60, 220, 110)}
     for name, tones in images.items():
         _write(np.where(radius < 0.95, np.array(tones)[truth], 0) + noise, f"{name}.nii.gz")
-    for name, slices in (("seeds", [5, 8, 11, 14, 18]), ("more_seeds", [5, 8, 11, 12, 14, 18])):
+    given = {"seeds": [5, 8, 11, 14, 18]}
+    given["more_seeds"] = [*given["seeds"], 12]
+    given["even_more_seeds"] = [*given["more_seeds"], 16]
+    for name, slices in given.items():
         seeds = np.zeros_like(truth)
         seeds[slices] = truth[slices]
         _write(seeds, f"{name}.nii.gz")
