@@ -87,16 +87,19 @@ def read(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> np.ndarr
     reference = oriented_image(None, matrix_of(volume), size)
     merged = merged_labels(segmentation, list(numbers.values()), reference)
     if merged is None:
-        return np.zeros(size[::-1], np.min_scalar_type(max(numbers, default=0)))
+        return np.zeros(size[::-1], _kind(numbers))
     return _by_number(voxels(merged), numbers)
 
 
 def _by_number(order: np.ndarray, numbers: Mapping[int, str]) -> np.ndarray:
     """Labels 1, 2, … in the order of the segments as their numbers, a new array: uint8 where these fit."""
-    kind = np.min_scalar_type(max(numbers, default=0))
     if list(numbers) == list(range(1, len(numbers) + 1)):
-        return order.astype(kind)
-    return np.array([0, *numbers], kind)[order]
+        return order.astype(_kind(numbers))
+    return np.array([0, *numbers], _kind(numbers))[order]
+
+
+def _kind(numbers: Mapping[int, str]) -> np.dtype:
+    return np.min_scalar_type(max(numbers, default=0))
 
 
 def stamp(segmentation: Any) -> tuple:

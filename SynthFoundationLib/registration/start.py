@@ -64,10 +64,10 @@ def find_start(
 
     `recognised` tells how much of one scan a network knows in the other under a pose, at most 1.
     """
-    around = _around_patients(fixed, moving, settings)
-    refine = _Refinement(*_seen(*around, settings.refine_voxels), features, settings, beat)
+    patients = fixed.around_patient(settings.margin_mm), moving.around_patient(settings.margin_mm)
+    refine = _Refinement(*_seen(*patients, settings.refine_voxels), features, settings, beat)
     poses: list[Affine] = []
-    for proposal in _proposed(fixed, moving, features, settings, beat):
+    for proposal in _proposed(fixed, moving, patients, features, settings, beat):
         judged = _ranked([refine.judged(candidate) for candidate in proposal.candidates], settings)
         refined = _ranked([refine(candidate) for candidate in judged[: proposal.refined]], settings)
         poses = [Affine(candidate.matrix) for candidate in refined]
@@ -89,9 +89,14 @@ class _Proposal(NamedTuple):
 
 
 def _proposed(
-    fixed: Scan, moving: Scan, features: CoarseFeatures, settings: StartSettings, beat: Beat
+    fixed: Scan,
+    moving: Scan,
+    patients: tuple[Scan, Scan],
+    features: CoarseFeatures,
+    settings: StartSettings,
+    beat: Beat,
 ) -> Iterator[_Proposal]:
-    """The best poses; as long as none of them is believed, more."""
+    """The best poses; as long as none of them is believed, more. `patients` are both scans cut to them."""
     near = _seen(fixed, moving, settings.search_voxels)
     search = _Search(*near, features, moving.grid.extent.max(), beat)
     found = search(right_angle_turns())
@@ -115,8 +120,8 @@ def _proposed(
     upright = _distinct(upright, settings.kept_upright, search.apart)
     kept = _distinct([*kept, *upright], np.inf, search.apart)
     # Where two scans have little in common, coarse voxels hold too few structures to be told apart.
-    fixed, moving = _around_patients(fixed, moving, settings)
-    finer = _Search(*_seen(fixed, moving, settings.second_voxels), features, moving.grid.extent.max(), beat)
+    near = _seen(*patients, settings.second_voxels)
+    finer = _Search(*near, features, patients[1].grid.extent.max(), beat)
     again = _ranked(finer(right_angle_turns()), settings)
     second = _distinct(again, settings.kept_second, finer.apart)
     yield _Proposal([*kept, *second], settings.kept)
@@ -150,10 +155,6 @@ def _seen(fixed: Scan, moving: Scan, voxels: int) -> tuple[Scan, Scan, float]:
     longest = max(fixed.grid.extent.max(), moving.grid.extent.max())
     spacing = max(longest / voxels, min(*fixed.grid.spacing, *moving.grid.spacing))
     return fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued(), spacing
-
-
-def _around_patients(fixed: Scan, moving: Scan, settings: StartSettings) -> tuple[Scan, Scan]:
-    return fixed.around_patient(settings.margin_mm), moving.around_patient(settings.margin_mm)
 
 
 def _ranked(candidates: list[Candidate], settings: StartSettings) -> list[Candidate]:

@@ -192,7 +192,10 @@ def test_a_batch_that_is_no_number_spoils_nothing(cases, monkeypatch):
     network = SegmentationNet(config, 1, 3)
     assert any("running_mean" in name for name, _ in network.named_buffers())
     trainer = Trainer(network, plan, prepared, [], torch.device("cpu"))
-    bad = lambda *given: (torch.full((1, *plan.patch), torch.nan), torch.zeros(1, *plan.patch).long())  # noqa: E731
+
+    def bad(*_given):
+        return torch.full((1, *plan.patch), torch.nan), torch.zeros(1, *plan.patch).long()
+
     monkeypatch.setattr("SynthFoundationLib.finetuning.trainer.draw", bad)
     before = {name: value.clone() for name, value in trainer.average.state_dict().items()}
     trainer.run(Budget(1.0, 2), lambda: None, lambda *_: None)
