@@ -24,10 +24,14 @@ Slice = tuple[int, int]  # array axis 0, 1 or 2 of (k, j, i), and index
 def remove_seeds(segmentation: Any) -> None:
     """Take what was drawn in a segmentation out of the scene."""
     node = segmentation.GetNodeReference(_REFERENCE)
-    others = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    shared = any(other is not segmentation and other.GetNodeReference(_REFERENCE) is node for other in others)
-    if node is not None and not shared:  # a clone names the same one
+    if node is not None and not _shared(node, segmentation):
         slicer.mrmlScene.RemoveNode(node)
+
+
+def _shared(node: Any, segmentation: Any) -> bool:
+    """Whether another segmentation names these seeds as well, as a clone does."""
+    others = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
+    return any(other is not segmentation and other.GetNodeReference(_REFERENCE) is node for other in others)
 
 
 class Snapshot(NamedTuple):
@@ -153,7 +157,7 @@ class Seeds:
     def _keep(self) -> None:
         """Write the seeds into the scene."""
         node = self._segmentation.GetNodeReference(_REFERENCE)
-        if node is None:
+        if node is None or _shared(node, self._segmentation):
             name = _("Drawn in {segmentation}").format(segmentation=self._segmentation.GetName())
             node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", name)
             node.HideFromEditorsOn()

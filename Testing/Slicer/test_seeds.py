@@ -129,3 +129,18 @@ def test_cleared_seeds_leave_the_scene(seeds, nodes):
     seeds.clear()
     assert not Seeds(*nodes).restore()
     assert not slicer.util.getNodesByClass("vtkMRMLLabelMapVolumeNode")
+
+
+def test_a_clone_gets_seeds_of_its_own(seeds, nodes):
+    clone = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs copy")
+    clone.CopyReferences(nodes[0])
+    other = Seeds(clone, nodes[1])
+    assert other.restore()  # what was drawn so far is in both
+    now = answered()
+    now[4, 5, 5] = 0
+    other.take(now, answered(), None, {1: "a"})
+    again = Seeds(*nodes)
+    assert again.restore()
+    np.testing.assert_array_equal(sent(again)[0], drawn_first())
+    other.clear()
+    assert Seeds(*nodes).restore()
