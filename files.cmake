@@ -61,6 +61,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/finetuning/training.py
   SynthFoundationLib/frugal.py
   SynthFoundationLib/geometry/__init__.py
+  SynthFoundationLib/geometry/antialiasing.py
   SynthFoundationLib/geometry/fields.py
   SynthFoundationLib/geometry/grid.py
   SynthFoundationLib/geometry/hdf5_times.py
@@ -125,6 +126,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/registration/relaxation.py
   SynthFoundationLib/registration/result.py
   SynthFoundationLib/registration/scan.py
+  SynthFoundationLib/registration/search.py
   SynthFoundationLib/registration/session.py
   SynthFoundationLib/registration/settings.py
   SynthFoundationLib/registration/smoothness.py

@@ -5,10 +5,11 @@ to moving points, tensors are ``(C, D, H, W)`` with D the slowest axis (voxel in
 between millimetres, voxels and ``grid_sample`` coordinates happens in `grid` and `sampling`.
 """
 
+from .antialiasing import smooth
 from .fields import compose, exponential, invert, log_jacobian_statistics
 from .grid import Grid
 from .itk import from_sitk, read_transform, to_sitk, write_transform
-from .sampling import covered, grid_points, resample, sample, smooth
+from .sampling import covered, grid_points, resample, sample
 from .transforms import Affine, Composite, DisplacementField, Transform
 
 __all__ = [

@@ -138,9 +138,9 @@ class Grid:
         return Grid(size, self.spacing, tuple(self.to_physical(start)), self.direction)
 
     def padded_to_multiple(self, multiple: int) -> Grid:
-        """The grid grown at the far ends until each size divides by `multiple`."""
-        size = [-(-n // multiple) * multiple for n in self.size]
-        return Grid(_three(size), self.spacing, self.origin, self.direction)
+        """The grid grown alike at both ends until each size divides by `multiple`."""
+        size = -(-np.array(self.size) // multiple) * multiple
+        return self._centred(size, np.array(self.spacing))
 
     def _centred(self, size: np.ndarray, spacing: np.ndarray) -> Grid:
         origin = self.center - self.axes @ ((size - 1) / 2 * spacing)

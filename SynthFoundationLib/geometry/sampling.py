@@ -7,7 +7,6 @@ valid up to half a voxel beyond its centre, everything farther is `fill`.
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,10 +14,12 @@ import torch
 import torch.nn.functional as F
 
 from . import lookup
+from .antialiasing import antialiased
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from .antialiasing import Cells
     from .grid import Grid
     from .transforms import Transform
 
@@ -98,12 +99,12 @@ def resample(
 
     With `antialias` the volume is first smoothed along the axes that `target` samples more coarsely.
     """
-    shape, cell = source.shape, (1, 1, 1)
+    shape, cells = source.shape, None
     if antialias:
-        volume, cell = _antialiased(volume, source, target)
+        volume, cells = antialiased(volume, source, target)
     output = volume.new_empty((volume.shape[0], *target.shape))
     for slab, index in _slabs(source, target, transform, volume.device):
-        output[:, slab] = _read(volume, index, shape, cell, mode, fill)
+        output[:, slab] = _read(volume, index, shape, cells, mode, fill)
     return output
 
 
@@ -137,59 +138,15 @@ def _read(
     volume: torch.Tensor,
     index: torch.Tensor,
     shape: tuple[int, int, int],
-    cell: tuple[int, int, int],
+    cells: Cells | None,
     mode: Interpolation,
     fill: float | None,
 ) -> torch.Tensor:
     """Like `sample_at_index`, where the volume holds the means of cells of voxels of the indexed `shape`."""
-    if cell == (1, 1, 1):
+    if cells is None:
         return sample_at_index(volume, index, mode, fill)
-    width = index.new_tensor(cell)
-    values = sample_at_index(volume, (index + 0.5) / width - 0.5, mode)
+    values = sample_at_index(volume, cells.of_voxels(index), mode)
     return _filled(values, index, shape, fill)
-
-
-def smooth(volume: torch.Tensor, sigma: float | tuple[float, float, float]) -> torch.Tensor:
-    """Gaussian smoothing of (C, D, H, W) with `sigma` voxels along (x, y, z); borders are repeated."""
-    sigmas = np.broadcast_to(np.asarray(sigma, float), 3)
-    for axis, value in zip((3, 2, 1), sigmas, strict=True):
-        if value > 1e-3 and volume.shape[axis] > 1:
-            volume = _smooth_axis(volume, axis, float(value))
-    return volume
-
-
-def _smooth_axis(volume: torch.Tensor, axis: int, sigma: float) -> torch.Tensor:
-    """Sum of shifted views: on one channel many times faster than a convolution call."""
-    radius, length = max(1, math.ceil(3 * sigma)), volume.shape[axis]
-    offsets = np.arange(radius + 1)
-    kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel /= kernel[0] + 2 * kernel[1:].sum()
-    pad = [0] * 6
-    pad[2 * (3 - axis)] = pad[2 * (3 - axis) + 1] = radius
-    padded = F.pad(volume[None], pad, mode="replicate")[0]
-    result = padded.narrow(axis, radius, length) * float(kernel[0])
-    for n in range(1, radius + 1):
-        result.add_(padded.narrow(axis, radius - n, length), alpha=float(kernel[n]))
-        result.add_(padded.narrow(axis, radius + n, length), alpha=float(kernel[n]))
-    return result
-
-
-def _antialiased(
-    volume: torch.Tensor, source: Grid, target: Grid
-) -> tuple[torch.Tensor, tuple[int, int, int]]:
-    """The volume without what voxels of `target` cannot hold, as means of cells of so many voxels (x, y, z).
-
-    Cells half as wide as the target's voxels, then a Gaussian: both together have its variance, ¼ (r² − 1)
-    for a target r times as coarse, at a fraction of the work.
-    """
-    per_axis = np.abs(source.axes.T @ target.axes) @ np.array(target.spacing)
-    ratio = per_axis / np.array(source.spacing)
-    cell = np.clip(np.floor(ratio / 2), 1, source.size).astype(int)
-    wanted = 0.25 * np.maximum(ratio**2 - 1, 0) - (cell**2 - 1) / 12
-    if cell.max() > 1:
-        volume = F.avg_pool3d(volume[None], tuple(cell[::-1].tolist()), ceil_mode=True)[0]
-    i, j, k = cell.tolist()
-    return smooth(volume, tuple(np.sqrt(np.maximum(wanted, 0)) / cell)), (i, j, k)
 
 
 def _lattice(matrix: np.ndarray, grid: Grid, slab: slice | None, device: torch.device | None) -> torch.Tensor:

@@ -24,6 +24,7 @@ class StartSettings:
         kept_near, near_share: poses kept where right angles decide, if they score such a share of the best.
         kept_upright: poses in the headers' orientation that are kept in any case.
         kept_second: poses kept of the second search.
+        lean_degrees, leaned: finer turns tried about each axis of so many poses, where none is believed.
         wide, wide_second: poses kept of both searches, and all refined, where none of those is recognised.
         decisive: how many times better the best orientation must score for the search to end there.
         certain: a pose that is decided for, but scores less, has to be recognised.
@@ -46,6 +47,8 @@ class StartSettings:
     near_share: float = 0.75
     kept_upright: int = 3
     kept_second: int = 4
+    lean_degrees: tuple[float, ...] = (11.0, 6.0)
+    leaned: int = 8
     wide: int = 32
     wide_second: int = 8
     decisive: float = 1.35

@@ -22,8 +22,8 @@ from SynthFoundationLib.registration.course import silent
 from SynthFoundationLib.registration.pose import Pose, refine_pose
 from SynthFoundationLib.registration.quality import Look
 from SynthFoundationLib.registration.scan import Scan
+from SynthFoundationLib.registration.search import right_angle_turns
 from SynthFoundationLib.registration.settings import Settings
-from SynthFoundationLib.registration.start import right_angle_turns
 from SynthFoundationLib.report.verdict import Thresholds
 
 WRONG = 2  # wrong poses a pair

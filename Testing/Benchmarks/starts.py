@@ -29,8 +29,9 @@ from SynthFoundationLib.images import as_image, read_labels
 from SynthFoundationLib.registration.comparison import Descriptor
 from SynthFoundationLib.registration.quality import Look
 from SynthFoundationLib.registration.scan import Scan, prepare
+from SynthFoundationLib.registration.search import right_angle_turns
 from SynthFoundationLib.registration.settings import Settings
-from SynthFoundationLib.registration.start import find_start, right_angle_turns
+from SynthFoundationLib.registration.start import find_start
 
 RIGHT_MM, SHIFT_MM = 40.0, 60.0
 TILT_DEGREES = 15.0, 45.0

@@ -12,7 +12,7 @@ from scipy import ndimage
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.features.mind import mind_ssc, turned_mind
 from SynthFoundationLib.geometry.turns import turned
-from SynthFoundationLib.registration.start import right_angle_turns
+from SynthFoundationLib.registration.search import right_angle_turns
 
 
 def slow_mind(image: np.ndarray, radius: int, dilation: int, noise_floor: float = 0.0) -> np.ndarray:

@@ -253,7 +253,9 @@ def test_grids_of_other_spacing_keep_the_box():
     assert (coarse.extent <= OBLIQUE.extent + 2.0).all()
     padded = OBLIQUE.padded((1, 2, 3))
     np.testing.assert_allclose(padded.to_physical((1, 2, 3)), OBLIQUE.origin, atol=1e-6)
-    assert OBLIQUE.padded_to_multiple(16).size == (32, 32, 16)
+    whole = OBLIQUE.padded_to_multiple(16)
+    assert whole.size == (32, 32, 16)
+    np.testing.assert_allclose(whole.center, OBLIQUE.center, atol=1e-6)
     assert OBLIQUE.same_space(OBLIQUE.padded(0))
     assert not OBLIQUE.same_space(padded)
 
