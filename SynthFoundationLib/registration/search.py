@@ -46,36 +46,35 @@ class Candidate(NamedTuple):
     turn: np.ndarray
 
 
+class _Room(NamedTuple):
+    """A cube that holds the turned moving image, and spectra of the fixed image with room for all shifts."""
+
+    cube: Grid
+    padded: list[int]
+    image: torch.Tensor
+    energy: torch.Tensor
+    weight: torch.Tensor
+
+
 class Search:
     """Scores all translations of the moving image for one rotation after the other."""
 
     def __init__(
-        self,
-        fixed: Scan,
-        moving: Scan,
-        spacing: float,
-        features: CoarseFeatures,
-        side_mm: float,
-        beat: Beat,
+        self, fixed: Scan, moving: Scan, spacing: float, features: CoarseFeatures, beat: Beat
     ) -> None:
-        """`side_mm` is the side of the cube into which the turned moving image must fit."""
+        """Take both scans and the voxels, mm, that they are compared on."""
         self.moving, self.features, self.beat = moving, features, beat
-        self.apart = PEAKS_APART * spacing
+        self.spacing, self.apart = spacing, PEAKS_APART * spacing
         self.grid = fixed.grid.with_spacing(spacing)
         self.centre = np.append(self.grid.center, 1.0)
         image = features(fixed.on(self.grid))
         self.mean = image.mean((1, 2, 3), keepdim=True)
-        weight = fixed.weight_on(self.grid)
-        image = (image - self.mean) * weight
-        side = int(np.ceil(side_mm / spacing))
-        self.cube = _cube(side, spacing, self.grid)
-        self.padded = [next_fast_len(n + side, real=True) for n in self.grid.shape]
-        self.fixed_energy = float(image.square().sum())
-        self.image, self.energy, self.weight = (
-            torch.fft.rfftn(x, self.padded) for x in (image, image.square().sum(0), weight[0])
-        )
+        self.weight = fixed.weight_on(self.grid)
+        self.image = (image - self.mean) * self.weight
+        self.fixed_energy = float(self.image.square().sum())
         compared = float(moving.mask.mean()) * moving.grid.extent.prod() / spacing**3
-        self.least_overlap = 0.2 * min(float(weight.sum()), compared)
+        self.least_overlap = 0.2 * min(float(self.weight.sum()), compared)
+        self._rooms: dict[int, _Room] = {}
 
     def __call__(self, turns: Iterable[np.ndarray], tilt: np.ndarray | None = None) -> list[Candidate]:
         """The best translations under right-angle turns, each followed by the tilt (3×3, fixed → moving).
@@ -86,57 +85,69 @@ class Search:
         tilted[:3, 3] = self.moving.grid.center
         if tilt is not None:
             tilted[:3, :3] = tilt
-        weight = self.moving.weight_on(self.cube, Affine(tilted))
-        image = (self.features(self.moving.on(self.cube, Affine(tilted))) - self.mean) * weight
+        room = self._room(tilted[:3, :3])
+        weight = self.moving.weight_on(room.cube, Affine(tilted))
+        image = (self.features(self.moving.on(room.cube, Affine(tilted))) - self.mean) * weight
         found = []
         for turn in turns:
             self.beat()
             rotation = np.eye(4)
-            rotation[:3, :3] = self.cube.axes @ turn @ self.cube.axes.T
-            score = self._correlation(turned_mind(image, turn), turned(weight, turn))
-            found += self._peaks(score, tilted @ rotation, turn)
+            rotation[:3, :3] = self.grid.axes @ turn @ self.grid.axes.T
+            score = self._correlation(room, turned_mind(image, turn), turned(weight, turn))
+            found += self._peaks(score, room, tilted @ rotation, turn)
         return found
 
     def near(self, candidate: Candidate, lean: np.ndarray) -> list[Candidate]:
         """The best translations where the rotation of a candidate is followed by another one (3×3)."""
-        turn = self.cube.axes @ candidate.turn @ self.cube.axes.T
+        turn = self.grid.axes @ candidate.turn @ self.grid.axes.T
         return self([candidate.turn], lean @ candidate.rotation @ turn.T)
 
-    def _peaks(self, score: torch.Tensor, pose: np.ndarray, turn: np.ndarray) -> list[Candidate]:
+    def _room(self, tilt: np.ndarray) -> _Room:
+        """As much as the moving image needs under a tilt; turns by right angles need no more."""
+        across = np.abs(self.grid.axes.T @ tilt.T @ self.moving.grid.axes) @ self.moving.grid.extent
+        side = int(np.ceil(across.max() / self.spacing - 1e-3))
+        if side not in self._rooms:
+            padded = [next_fast_len(n + side, real=True) for n in self.grid.shape]
+            sides = self.image, self.image.square().sum(0), self.weight[0]
+            spectra = (torch.fft.rfftn(volume, padded) for volume in sides)
+            self._rooms[side] = _Room(_cube(side, self.spacing, self.grid), padded, *spectra)
+        return self._rooms[side]
+
+    def _peaks(self, score: torch.Tensor, room: _Room, pose: np.ndarray, turn: np.ndarray) -> list[Candidate]:
         """The poses of the highest scores that lie apart; overwrites the scores."""
         found = []
         for _ in range(PEAKS):
             place = int(score.argmax())
-            best = np.array(np.unravel_index(place, tuple(self.padded)))
-            shift = np.where(best >= self.grid.shape, best - self.padded, best)[::-1]
+            best = np.array(np.unravel_index(place, tuple(room.padded)))
+            shift = np.where(best >= self.grid.shape, best - room.padded, best)[::-1]
             move = np.eye(4)
-            move[:3, 3] = self.cube.to_physical((0, 0, 0)) - self.grid.to_physical(shift)
+            move[:3, 3] = room.cube.to_physical((0, 0, 0)) - self.grid.to_physical(shift)
             found.append(
                 Candidate(pose @ move, pose[:3, :3], float(score.view(-1)[place]), self.centre, turn)
             )
             around = [
                 torch.arange(b - PEAKS_APART, b + PEAKS_APART + 1) % n
-                for b, n in zip(best, self.padded, strict=True)
+                for b, n in zip(best, room.padded, strict=True)
             ]
             score[torch.meshgrid(*around, indexing="ij")] = -1.0
         return found
 
-    def _correlation(self, image: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    def _correlation(self, room: _Room, image: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         """Σ f·m, divided by the geometric mean of the overlap's and the whole images' norms."""
-        moving_energy = float(image.square().sum())
-        product = self._correlate(self.image, image).clamp_min(0)
-        fixed_part = self._correlate(self.energy, weight[0]).clamp_min(0)
-        moving_part = self._correlate(self.weight, image.square().sum(0)).clamp_min(0)
-        whole = self.fixed_energy * moving_energy + 1e-12
-        norm = (fixed_part * moving_part).clamp_min(1e-6 * whole).mul_(whole).pow_(0.25)
-        score = product / norm
-        return torch.where(self._correlate(self.weight, weight[0]) > self.least_overlap, score, -1.0)
 
-    def _correlate(self, fixed_spectrum: torch.Tensor, moving: torch.Tensor) -> torch.Tensor:
-        spectrum = fixed_spectrum * torch.fft.rfftn(moving, self.padded).conj()
-        if spectrum.ndim == 4:
-            spectrum = spectrum.sum(0)
-        return torch.fft.irfftn(spectrum, self.padded)
+        def spectrum(volume: torch.Tensor) -> torch.Tensor:
+            return torch.fft.rfftn(volume, room.padded).conj()
+
+        def back(product: torch.Tensor) -> torch.Tensor:
+            return torch.fft.irfftn(product, room.padded)
+
+        there, energies = spectrum(weight[0]), image.square().sum(0)
+        product = back((room.image * spectrum(image)).sum(0)).clamp_min(0)
+        fixed_part = back(room.energy * there).clamp_min(0)
+        moving_part = back(room.weight * spectrum(energies)).clamp_min(0)
+        whole = self.fixed_energy * float(energies.sum()) + 1e-12
+        norm = (fixed_part * moving_part).clamp_min(1e-6 * whole).mul_(whole).pow_(0.25)
+        return torch.where(back(room.weight * there) > self.least_overlap, product / norm, -1.0)
 
 
 def _cube(side: int, spacing: float, like: Grid) -> Grid:

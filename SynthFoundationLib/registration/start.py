@@ -72,7 +72,7 @@ def _proposed(
 ) -> Iterator[_Proposal]:
     """The best poses; as long as none of them is believed, more. `patients` are both scans cut to them."""
     near = _seen(fixed, moving, settings.search_voxels)
-    search = Search(*near, features, moving.grid.extent.max(), beat)
+    search = Search(*near, features, beat)
     found = search(right_angle_turns())
     ranked = _ranked(found, settings)
     if _decisive(ranked, settings):
@@ -85,7 +85,6 @@ def _proposed(
         first, *others = _distinct(around, settings.kept_near, search.apart)
         near_best = [first, *(c for c in others if c.score > settings.near_share * first.score)]
         yield _Proposal(near_best, settings.kept, decided=True)
-    search = Search(*near, features, float(np.linalg.norm(moving.grid.extent)), beat)
     around = _distinct([found[0], *ranked], settings.tilted, apart_mm=np.inf)  # the headers' first
     turns = [candidate.turn for candidate in around]
     more = [pose for tilt in tilts(settings.tilt_degrees) for pose in search(turns, tilt)]
@@ -98,7 +97,7 @@ def _proposed(
     kept = _distinct([*kept, *upright], np.inf, search.apart)
     # Where two scans have little in common, coarse voxels hold too few structures to be told apart.
     near = _seen(*patients, settings.second_voxels)
-    finer = Search(*near, features, patients[1].grid.extent.max(), beat)
+    finer = Search(*near, features, beat)
     again = _ranked(finer(right_angle_turns()), settings)
     second = _distinct(again, settings.kept_second, finer.apart)
     yield _Proposal([*kept, *second], settings.kept)

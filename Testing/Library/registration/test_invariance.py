@@ -131,7 +131,7 @@ def test_finer_turns_lead_on_from_a_pose_that_is_tilted(light):
     away = on_matrix(light[1].data, tilt @ light[1].grid.matrix)
     fixed, moving = (prepare(image, torch.device("cpu")) for image in (light[0], away))
     sides = fixed.at_spacing(10.0), moving.at_spacing(10.0)
-    search = Search(*sides, 10.0, Descriptor("mind", None).coarse, float(moving.grid.extent.max()), silent)
+    search = Search(*sides, 10.0, Descriptor("mind", None).coarse, silent)
     settings = Settings().start
     best = max(search([np.eye(3)]), key=lambda pose: pose.score)
     leant = start._leant([best], search, settings, 1)[0]
