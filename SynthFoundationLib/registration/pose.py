@@ -67,14 +67,12 @@ def refine_pose(
     kind: LinearKind,
     pose: Pose,
     landmarks: Landmarks | None,
-    rounds: int,
-    tolerance: float,
     beat: Beat,
 ) -> Pose:
     """Refine the pose on the features that the deformable stage uses.
 
-    Features are taken anew from the moved image in each of the rounds, as they turn with it, until one moves
-    nothing by `tolerance` voxels.
+    Features are taken anew from the moved image in each round, as they turn with it, until one moves nothing:
+    what start it came from must not show in the result, nor in the bend that follows.
     """
     options = settings.linear
     domain = fixed.cropped(settings.deformable.margin_mm)
@@ -88,8 +86,8 @@ def refine_pose(
             return descriptor.described(image).at(1, options.learned)
 
         reference, weight = features(near_fixed.on(grid)), near_fixed.weight_on(grid)
-        for done in range(rounds):
-            beat((level + done / rounds) / len(options.voxels))
+        for done in range(options.rounds):
+            beat((level + done / options.rounds) / len(options.voxels))
             through = pose.transform
             step = register_linear(
                 reference,
@@ -103,7 +101,7 @@ def refine_pose(
             )
             moved = grid.matrix @ relaxation(step) @ grid.inverse_matrix
             pose = Pose(Affine(pose.affine.matrix @ moved), pose.base)
-            if np.abs(relaxation.move(step)).max() < tolerance:
+            if np.abs(relaxation.move(step)).max() < options.tolerance:
                 break
     return pose
 

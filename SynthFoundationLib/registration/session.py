@@ -193,11 +193,7 @@ class RegistrationSession:
         elif self.kind == "deformable":
             return pose
         with course.stage("linear") as beat:
-            options = self.settings.linear
-            until = (options.rounds, options.tolerance)
-            if self.kind == "deformable":
-                until = (options.leading_rounds, options.leading_tolerance)
-            refined = refine_pose(*sides, kind, pose, guides.landmarks, *until, beat)
+            refined = refine_pose(*sides, kind, pose, guides.landmarks, beat)
         course.state("linear", lambda: refined.transform)
         self._pose = refined
         if self._descriptor.recognises:

@@ -69,8 +69,6 @@ class LinearSettings:
     Attributes:
         voxels: along the longest axis, per level.
         rounds: features are taken anew so many times at most, until nothing moves by `tolerance` voxels.
-        leading_rounds, leading_tolerance: the same where the deformable stage follows, which makes up for
-            what is left.
         iterations, stiffness: as in `StartSettings`.
         landmark_weight: pull of a pair of landmarks, in units of the curvature of the whole data term.
         learned: how much learned features count beside MIND, where there are both; 0 leaves them out.
@@ -79,8 +77,6 @@ class LinearSettings:
     voxels: tuple[int, ...] = (48,)
     learned: float = 1.0
     rounds: int = 24
-    leading_rounds: int = 5
-    leading_tolerance: float = 0.05
     tolerance: float = 0.02
     iterations: int = 1
     stiffness: float = 0.3

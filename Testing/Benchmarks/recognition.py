@@ -32,8 +32,7 @@ WRONG = 2  # wrong poses a pair
 def recognised(fixed: Scan, moving: Scan, start: Affine, descriptor: Descriptor) -> float:
     """What the report of a registration from this start says."""
     settings = Settings()
-    until = settings.linear.leading_rounds, settings.linear.leading_tolerance
-    pose = refine_pose(fixed, moving, descriptor, settings, "affine", Pose(start), None, *until, silent)
+    pose = refine_pose(fixed, moving, descriptor, settings, "affine", Pose(start), None, silent)
     return Look(fixed, moving, descriptor).recognised(pose.transform)
 
 
