@@ -7,7 +7,7 @@ anatomy has the last word, and if it knows none of them, the search goes on.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from .search import CoarseFeatures
     from .settings import StartSettings
 
+Pose = TypeVar("Pose", Candidate, Affine)
+Answer = TypeVar("Answer")
+
 
 def find_start(
     fixed: Scan,
@@ -40,18 +43,33 @@ def find_start(
     """
     patients = fixed.around_patient(settings.margin_mm), moving.around_patient(settings.margin_mm)
     refine = _Refinement(*_seen(*patients, settings.refine_voxels), features, settings, beat)
+    refined_once = _once(refine)
+    recognised_once = None if recognised is None else _once(recognised)
     poses: list[Affine] = []
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
         judged = _ranked([refine.judged(candidate) for candidate in proposal.candidates], settings)
-        refined = _ranked([refine(candidate) for candidate in judged[: proposal.refined]], settings)
+        refined = _ranked([refined_once(candidate) for candidate in judged[: proposal.refined]], settings)
         poses = [Affine(candidate.matrix) for candidate in refined]
-        if recognised is None or (proposal.decided and refined[0].score >= settings.certain):
+        if recognised_once is None or (proposal.decided and refined[0].score >= settings.certain):
             return poses[0]
         least = settings.plausible if proposal.decided else settings.recognised
-        known = next((pose for pose in poses[: settings.kept] if recognised(pose) >= least), None)
+        known = next((pose for pose in poses[: settings.kept] if recognised_once(pose) >= least), None)
         if known is not None:
             return known
     return poses[0]
+
+
+def _once(function: Callable[[Pose], Answer]) -> Callable[[Pose], Answer]:
+    """The function, called once for each matrix: later proposals hold poses of earlier ones."""
+    known: dict[bytes, Answer] = {}
+
+    def remembered(pose: Pose) -> Answer:
+        key = pose.matrix.tobytes()
+        if key not in known:
+            known[key] = function(pose)
+        return known[key]
+
+    return remembered
 
 
 class _Proposal(NamedTuple):
