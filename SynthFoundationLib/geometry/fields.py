@@ -13,6 +13,9 @@ from .sampling import sample_at_index
 if TYPE_CHECKING:
     from .grid import Grid
 
+# Voxels that the first step of an exponential moves at most: larger ones cost the inverse its exactness.
+FIRST_STEP = 0.125
+
 
 def compose(first: torch.Tensor, then: torch.Tensor, grid: Grid) -> torch.Tensor:
     """The displacement of x ↦ (id + then)((id + first)(x)), all on `grid`."""
@@ -23,7 +26,7 @@ def compose(first: torch.Tensor, then: torch.Tensor, grid: Grid) -> torch.Tensor
 def exponential(velocity: torch.Tensor, grid: Grid, steps: int | None = None) -> torch.Tensor:
     """The displacement of exp(velocity), the flow of a stationary velocity field, by scaling and squaring.
 
-    `steps` squarings; by default enough that the first step moves less than a quarter voxel
+    `steps` squarings; by default enough that the first step moves less than `FIRST_STEP` voxels
     (Arsigny et al., MICCAI 2006).
     """
     return from_voxels(exponential_voxels(to_voxels(velocity, grid), steps), grid)
@@ -114,7 +117,7 @@ def exponential_voxels(velocity: torch.Tensor, steps: int | None = None) -> torc
     """`exponential` for a velocity (3, D, H, W) in voxels."""
     if steps is None:
         largest = float(velocity.abs().max())
-        steps = max(1, math.ceil(math.log2(max(largest, 1e-6) / 0.25)))
+        steps = max(1, math.ceil(math.log2(max(largest, 1e-6) / FIRST_STEP)))
     displacement = velocity / 2**steps
     for _ in range(steps):
         displacement = displacement + warp_by_voxels(displacement, displacement)
