@@ -154,8 +154,10 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/glance.py
   SynthFoundationLib/segmentation/head.py
   SynthFoundationLib/segmentation/layout.py
+  SynthFoundationLib/segmentation/learning.py
   SynthFoundationLib/segmentation/matching.py
   SynthFoundationLib/segmentation/metrics.py
+  SynthFoundationLib/segmentation/nearness.py
   SynthFoundationLib/segmentation/placement.py
   SynthFoundationLib/segmentation/pulls.py
   SynthFoundationLib/segmentation/refine.py

@@ -10,22 +10,16 @@ from torch import Tensor
 
 from .agreement import UNSURE, agree
 from .head import Head
-from .placement import PLACES
 from .pulls import Pull, pulls_of
 from .result import Scores
 from .seeds import Seeds
-from .workspace import POSITION, Workspace
+from .workspace import Workspace
 
 TRUST = 0.6  # weight of appearance against shape: voxels are no independent witnesses
 UNDONE = 0.5  # how far appearance counts how common labels are: shapes do as well
-FEATURE_NOISE = 0.2  # of a feature's spread
-EXTRA_NOISE = 1.0  # the same for channels from outside, which say too well in which slice a voxel is
-PLACE_NOISE = 0.35  # the same for the place in the body
-ALONG, ACROSS = 0.3, 0.05  # how far positions are jittered, of the gap between labelled slices
 CHUNK = 8_192  # voxels at a time: they stay in the cache
 WIDE = 16  # values in a row from which on its softmax is computed in vector registers
 MANY = 0.9  # share of candidates from which on picking them costs more than looking at all voxels
-FAR = 8.0  # log-odds of background above which a voxel teaches nothing about borders
 CERTAIN = 3.0  # log-odds of background above which appearance is not asked
 
 
@@ -35,7 +29,7 @@ class Evidence:
 
     Attributes:
         classes: (V,) int16, −1 not labelled.
-        prior: (V, n) float16, log-odds by shape.
+        prior: (V, n) float16, log-odds by shape, or by nearness where no slice is complete.
         pulls: what scribbles add to it around them.
         candidates: (N,) bool, which of the voxels inside the body may belong to a structure.
         gap_mm: typical distance between labelled slices per axis, 0 where none is.
@@ -76,7 +70,7 @@ def _gap(indices: list[int], length: int) -> float:
 
 
 def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int) -> Tensor:
-    """Log-odds (D, H, W, n) by shape; planes of several axes count by how sure they are."""
+    """Log-odds (D, H, W, n) by shape, axes counting by how sure they are; without planes, by nearness."""
     total: Tensor | None = None
     weights = torch.zeros(*work.shape, 1)
     for axis, indices in planes.items():
@@ -88,38 +82,8 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
         total = odds * weight if total is None else total.add_(odds * weight)
         weights = weights + weight
     if total is None:
-        return torch.zeros(*work.shape, count, dtype=torch.float16)
+        return workspace.nearness.odds(work, count)
     return total.div_(weights).to(torch.float16)
-
-
-def training_set(workspace: Workspace, evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """Rows (M, F) and labels (M,) to learn from: all labelled voxels but background far from everything."""
-    classes = evidence.classes[workspace.where]
-    labelled = (classes >= 0).nonzero().flatten()
-    near = evidence.prior[workspace.where[labelled], 0] < FAR
-    useful = (classes[labelled] > 0) | near
-    if not near.any():
-        useful[:] = True
-    chosen = labelled[useful]
-    return workspace.rows[chosen], classes[chosen].long()
-
-
-def prepare(head: Head, rows: Tensor) -> None:
-    """Centre and scale the position for a new head by where the training voxels are."""
-    spot = rows[:, -3:].float()
-    head.shift[-3:] = spot.mean(0)
-    head.scale[-3:] = POSITION / spot.std(0, correction=0).median().clamp_min(1e-2)
-
-
-def noise(workspace: Workspace, evidence: Evidence, head: Head) -> Tensor:
-    """How much each input may differ beyond the labelled slices → (F,)."""
-    result = torch.full_like(head.scale, FEATURE_NOISE)
-    outside, place = len(result) - 3 - PLACES - workspace.extra, len(result) - 3 - PLACES
-    result[outside:place], result[place:-3] = EXTRA_NOISE, PLACE_NOISE
-    across = ACROSS * max(evidence.gap_mm)
-    jitter = torch.tensor([ALONG * gap if gap else across for gap in evidence.gap_mm])
-    result[-3:] = jitter * workspace.position_scale * head.scale[-3:]
-    return result
 
 
 def fused(workspace: Workspace, evidence: Evidence, head: Head) -> Scores:

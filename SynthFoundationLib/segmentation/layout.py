@@ -16,6 +16,16 @@ SPARE = 8  # voxels around what is drawn outside of it: more will be drawn there
 STRAY = 0.1  # share of a label that may lie outside because a brush slipped
 
 
+def merged(
+    shape: tuple[int, ...], spacing: tuple[float, ...], most: int, factors: tuple[int, ...] = (1, 1, 1)
+) -> tuple[int, ...]:
+    """How many voxels become one along each axis of (D, H, W), the finest first, until `most` are left."""
+    wanted = np.array(factors)
+    while np.prod(-(-np.array(shape) // wanted)) > most:
+        wanted[np.argmin(spacing * wanted)] += 1
+    return tuple(wanted.tolist())
+
+
 @dataclass(frozen=True)
 class Layout:
     """Image voxels to one work voxel, per array axis, and boxes that count as body whatever they show."""

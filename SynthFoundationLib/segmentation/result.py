@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,12 +11,11 @@ from torch import Tensor
 
 from ..images import Image, LabelMap
 from .decide import confidences, decided, thresholds
-from .filters import along, resizing
+from .filters import enlarged
 from .refine import refined
 from .seeds import Seeds, Slice
 from .workspace import Frame
 
-SLAB = 8  # image slices brought to full resolution at a time
 SEEN = 0.05  # difference of confidence that is worth showing
 SURE = 0.01  # mean doubt per voxel of a structure below which no slice is worth labelling
 
@@ -77,9 +76,10 @@ class Result:
         result[0] = 1.0
         work = scores.dense(scores.probabilities, 0.0).movedim(-1, 0).float()
         work[0] += work.sum(0) == 0
-        for box, part in full_resolution(work, frame):
-            every = (slice(None), *box)
-            result[every] = part
+        every = (slice(None), *frame.box)
+        inside = result[every]
+        for rows, part in enlarged(work, frame.factors, tuple(inside.shape[1:])):
+            inside[:, rows] = part
         return Image(result, frame.grid)
 
 
@@ -126,20 +126,6 @@ def changed_box(before: Result | None, after: Result) -> tuple[slice, slice, sli
         held = np.flatnonzero(differs.any(axis=tuple({0, 1, 2} - {axis})))
         box.append(slice(int(held[0]), int(held[-1]) + 1) if len(held) else slice(0, 0))
     return tuple(box)  # type: ignore[return-value]
-
-
-def full_resolution(work: Tensor, frame: Frame) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
-    """Work volumes (n, D, H, W) at the voxels of the image: yield boxes and what belongs there."""
-    lengths = [b - a for a, b in zip(frame.start, frame.stop, strict=True)]
-    grow = [resizing(n, n * f)[:m] for n, f, m in zip(frame.shape, frame.factors, lengths, strict=True)]
-    for first in range(0, lengths[0], SLAB):
-        rows = grow[0][first : first + SLAB]
-        used = rows.any(0).nonzero().flatten()
-        near = slice(int(used[0]), int(used[-1]) + 1)
-        part = along(work[:, near].float().contiguous(), rows[:, near], -3)
-        part = along(along(part, grow[1], -2), grow[2], -1)
-        start = frame.start[0] + first
-        yield (slice(start, start + len(rows)), *frame.box[1:]), part
 
 
 def _next_slice(scores: Scores, sure: Tensor, seeds: Seeds) -> Slice | None:

@@ -17,10 +17,11 @@ from ..geometry import Grid
 from ..images import Image, ImageLike, LabelMap, LabelsLike, as_image, as_labels, warp_labels
 from .channels import Features, more_channels
 from .drawn import Drawn
-from .evidence import collect, fused, noise, prepare, training_set
+from .evidence import collect, fused
 from .glance import Show, glance
-from .head import BATCH, Head
+from .head import Head
 from .layout import Layout, boxes_beyond
+from .learning import go_on, new_head
 from .result import Result, Scores, changed_box, make_result
 from .seeds import CompleteSlices, Seeds, Slice, check_slices, read_seeds
 from .storage import load_session, save_session
@@ -28,8 +29,6 @@ from .workspace import Workspace
 
 MAX_VOXELS = 8_000_000
 MAX_VALUES = 300_000_000  # work voxels × labels
-FIRST_STEPS, MOST_STEPS, NEXT_STEPS = 150, 300, 40
-EPOCHS = 14  # times that a new head sees the labelled voxels
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,9 +122,11 @@ class FewShotSession:
         now, drawn = self._now, Drawn.of(labels)
         workspace = self._prepared(drawn, len(read.values), background)
         evidence = collect(workspace, read)
-        rows, classes = training_set(workspace, evidence)
-        head, steps = self._start(rows, read.values)
-        head.fit(partial(rows.index_select, 0), classes, steps, noise(workspace, evidence, head))
+        head = self._goes_on(read.values)
+        if head is None:
+            head = new_head(workspace, evidence, len(read.values))
+        else:
+            go_on(head, workspace, evidence)
         if show is not None and glances:
             seen = glance(workspace, evidence, head, read, glances, now.last)
             for one, plane in zip(glances, seen, strict=True):
@@ -226,14 +227,11 @@ class FewShotSession:
             self._workspace = kept = Workspace(self.image, room, self._more(), layout)
         return kept
 
-    def _start(self, rows: Tensor, values: tuple[int, ...]) -> tuple[Head, int]:
-        """A head to fit, and how far: a copy of the last one if the labels are the same, else a new one."""
+    def _goes_on(self, values: tuple[int, ...]) -> Head | None:
+        """A copy of the last head, if the labels are still the same."""
         now = self._now
-        if now.head is not None and now.last is not None and now.last.values == values:
-            return now.head.copy(), NEXT_STEPS
-        head = Head(rows.shape[1], len(values))
-        prepare(head, rows)
-        return head, min(max(FIRST_STEPS, EPOCHS * len(rows) // BATCH), MOST_STEPS)
+        same = now.head is not None and now.last is not None and now.last.values == values
+        return now.head.copy() if same and now.head is not None else None
 
 
 def segment(

@@ -24,10 +24,11 @@ from .appearance import describe
 from .each import Each
 from .filters import smoothed
 from .head import Head
+from .learning import FIRST_STEPS
 from .matching import comparable, matched_votes
 from .result import Result, Scores, make_result
 from .seeds import Seeds
-from .session import FIRST_STEPS, MAX_VALUES, MAX_VOXELS
+from .session import MAX_VALUES, MAX_VOXELS
 from .workspace import Frame, frame_of, position_scale
 
 Contrast: TypeAlias = Literal["auto", "same", "other"]

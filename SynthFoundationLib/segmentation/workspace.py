@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from ..geometry import Grid, resample
 from ..images import Image, foreground, normalise
 from .agreement import Neighbours
 from .appearance import appearances, beside
-from .layout import MARGIN, Box, Layout
+from .layout import MARGIN, Box, Layout, merged
+from .nearness import Nearness
 from .placement import placed
 from .seeds import Slice
 from .shape import ShapePrior
@@ -93,17 +95,14 @@ class Frame:
         return result
 
 
-def frame_of(image: Image, mask: np.ndarray, max_voxels: int, merged: tuple[int, ...] = (1, 1, 1)) -> Frame:
+def frame_of(image: Image, mask: np.ndarray, max_voxels: int, least: tuple[int, ...] = (1, 1, 1)) -> Frame:
     """The box of `mask` in voxels merged further, along the finest axes, until `max_voxels` are left."""
     spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
     start = tuple(int(s[0]) for s in spans)
     stop = tuple(int(s[-1]) + 1 for s in spans)
-    factors = list(merged)
-    frame = Frame(image.grid, start, stop, merged)
-    while frame.voxels > max_voxels:
-        factors[int(np.argmin(frame.spacing))] += 1
-        frame = Frame(image.grid, start, stop, tuple(factors))
-    return frame
+    lengths = tuple(b - a for a, b in zip(start, stop, strict=True))
+    factors = merged(lengths, image.grid.spacing[::-1], max_voxels, least)
+    return Frame(image.grid, start, stop, factors)
 
 
 def position_scale(points: Tensor) -> float:
@@ -176,3 +175,8 @@ class Workspace:
             tracks = Tracks(self.volume.movedim(axis + 1, 0).contiguous())
             self._priors[axis] = ShapePrior(tracks, axis, self.frame.shape, self.frame.spacing)
         return self._priors[axis]
+
+    @cached_property
+    def nearness(self) -> Nearness:
+        """How near each voxel is to scribbles."""
+        return Nearness(self.volume, self.frame.spacing)

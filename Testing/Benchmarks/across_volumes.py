@@ -38,7 +38,7 @@ from SynthFoundationLib.segmentation.appearance import describe
 from SynthFoundationLib.segmentation.cases import Case, find_support
 from SynthFoundationLib.segmentation.decide import decided
 from SynthFoundationLib.segmentation.head import Head
-from SynthFoundationLib.segmentation.session import FIRST_STEPS
+from SynthFoundationLib.segmentation.learning import FIRST_STEPS
 
 METHODS = ("registration", "head", "support", "scratch", "init")
 COMPARED = (("support", "registration"), ("support", "head"), ("init", "scratch"))
