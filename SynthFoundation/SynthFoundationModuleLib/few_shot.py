@@ -18,7 +18,17 @@ from .presence import deleted
 from .process import Progress, Worker, WorkerError
 from .scans import fingerprint, image_array
 from .seeds import Seeds, Slice, Snapshot
-from .segments import Box, new_segmentation, numbered, prepare, read, set_status, stamp, write
+from .segments import (
+    Box,
+    background,
+    new_segmentation,
+    prepare,
+    read,
+    set_status,
+    stamp,
+    structures,
+    write,
+)
 
 SLOW = 0.5  # seconds of an answer from which on the slices in view are asked for first
 
@@ -45,7 +55,7 @@ class FewShot:
         self._seconds = 0.0  # of the last answer
         self._begin()
         if self._seeds.restore():
-            self._answers = Answers(read(segmentation, volume, numbered(segmentation)))
+            self._answers = Answers(read(segmentation, volume, structures(segmentation)))
             self._known = stamp(segmentation)
 
     def _begin(self) -> None:
@@ -116,14 +126,15 @@ class FewShot:
             self.close()
             self._begin()
         prepare(self.segmentation, self.volume)
-        numbers = numbered(self.segmentation)
+        numbers = structures(self.segmentation)
         drawn, self._known = read(self.segmentation, self.volume, numbers), stamp(self.segmentation)
         if not drawn.any():
             raise UserError(_("Paint a structure on two or three slices first."))
         fresh = self._ensure_open()
         before = self._seeds.snapshot()
         self._glances.clear()
-        anew = self._seeds.take(drawn, self._answers.labels, self.next_slice, numbers)
+        around = background(self.segmentation, self.volume)
+        anew = self._seeds.take(drawn, around, self._answers.labels, self.next_slice, numbers)
         set_status(self.segmentation, numbers, done=False)
 
         def save() -> None:
@@ -194,7 +205,7 @@ class FewShot:
 
     def accept(self) -> None:
         """Keep the segments as they are and forget the session."""
-        set_status(self.segmentation, numbered(self.segmentation), done=True)
+        set_status(self.segmentation, structures(self.segmentation), done=True)
         self.close()
         self._seeds.clear()
         self._answers = Answers()
@@ -297,7 +308,7 @@ class FewShot:
 
     def _paste(self, labels: np.ndarray, box: Box, drawn: np.ndarray | None) -> np.ndarray | bool:
         """Write labels into a box of the segments, but not over what differs from what was `drawn`: where."""
-        numbers, theirs = numbered(self.segmentation), False
+        numbers, theirs = structures(self.segmentation), False
         late = self.changed() and drawn is not None
         if late:
             now = read(self.segmentation, self.volume, numbers)[box]

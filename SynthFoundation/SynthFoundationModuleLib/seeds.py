@@ -54,6 +54,7 @@ class Seeds:
         self._complete: set[Slice] = set()
         self._known = False  # whether complete slices have been found already
         self._array = np.zeros(volume.GetImageData().GetDimensions()[::-1], np.uint8)
+        self._around = np.zeros((0, 0, 0), bool)  # drawn around structures; the segmentation itself keeps it
 
     def restore(self) -> bool:
         """Take the seeds that the scene holds; whether there are any for this volume."""
@@ -69,16 +70,23 @@ class Seeds:
         return bool(self._array.any())
 
     def take(
-        self, drawn: np.ndarray, answer: np.ndarray | None, proposed: Slice | None, numbers: dict[int, str]
+        self,
+        drawn: np.ndarray,
+        around: np.ndarray,
+        answer: np.ndarray | None,
+        proposed: Slice | None,
+        numbers: dict[int, str],
     ) -> bool:
         """Add what was drawn and erased since the last answer; whether it is a new beginning.
 
         Args:
             drawn: labels (k, j, i) of the segments now.
+            around: bool (k, j, i), what is drawn around structures as their background.
             answer: the last answer; None where there is none and all is drawn.
             proposed: the slice that the user was asked to look at.
             numbers: the segments that there are.
         """
+        self._around = around
         anew = answer is None or self._undone(drawn, answer)
         if not anew:
             changed = drawn != answer
@@ -105,13 +113,16 @@ class Seeds:
 
     def request(self) -> dict[str, Any]:
         """The seeds as the worker takes them."""
-        held = [np.flatnonzero(self._array.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+        array = self._array
+        if scribbled := bool(self._around.any()):
+            array = np.where((array == 0) & self._around, np.uint8(BACKGROUND), array)
+        held = [np.flatnonzero(array.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         box = [[int(one[0]), int(one[-1]) + 1] for one in held]
-        part = self._array[tuple(slice(a, b) for a, b in box)]
-        complete: Any = "auto"
-        if self._known:
-            complete = {str(axis): sorted(i for a, i in self._complete if a == axis) for axis in range(3)}
+        part = array[tuple(slice(a, b) for a, b in box)]
         background = BACKGROUND if (part == BACKGROUND).any() else None
+        complete: Any = "none" if scribbled else "auto"
+        if self._complete or (self._known and background):
+            complete = {str(axis): sorted(i for a, i in self._complete if a == axis) for axis in range(3)}
         return {"seeds": part, "seeds_box": box, "complete_slices": complete, "background": background}
 
     def snapshot(self) -> Snapshot:
@@ -141,7 +152,7 @@ class Seeds:
         """Slices that were looked at as a whole, along the axes of those drawn so far.
 
         Whoever corrects a few slices leaves them as they should be. Tools that reach through many slices
-        say so only of those that they mostly redraw.
+        say so only of those that they mostly redraw. Where nothing but scribbles is drawn, none is complete.
         """
         found = set()
         for axis in sorted({axis for axis, _index in self._complete}):
@@ -150,7 +161,11 @@ class Seeds:
             few = np.count_nonzero(touched) <= AT_ONCE
             enough = (touched > 0) & (few | (touched >= CORRECTED * labelled))
             found |= {(axis, int(index)) for index in np.flatnonzero(enough)}
-        if proposed is not None and np.moveaxis(changed, proposed[0], 0)[proposed[1]].any():
+        if (
+            proposed is not None
+            and self._complete
+            and np.moveaxis(changed, proposed[0], 0)[proposed[1]].any()
+        ):
             found.add(proposed)
         return found
 

@@ -81,6 +81,28 @@ def numbered(segmentation: Any) -> dict[int, str]:
     return dict(sorted(found.items()))
 
 
+def structures(segmentation: Any) -> dict[int, str]:
+    """The segments by number without those of what is around structures.
+
+    Raises:
+        UserError: there are too many.
+    """
+    content, numbers = segmentation.GetSegmentation(), numbered(segmentation)
+    return {n: one for n, one in numbers.items() if not _is_background(content.GetSegment(one))}
+
+
+def background(segmentation: Any, volume: Any) -> np.ndarray:
+    """Where segments named *Background* lie on the voxels of the volume: drawn around structures, bool."""
+    numbers = numbered(segmentation)
+    for number in structures(segmentation):
+        del numbers[number]
+    return read(segmentation, volume, numbers) > 0
+
+
+def _is_background(segment: Any) -> bool:
+    return segment.GetName().strip().casefold() in {"background", _("Background").casefold()}
+
+
 def read(segmentation: Any, volume: Any, numbers: Mapping[int, str]) -> np.ndarray:
     """The segments as one label array on the voxels of the volume; where they overlap, the later one wins."""
     size = volume.GetImageData().GetDimensions()
@@ -250,16 +272,19 @@ def new_segmentation(labels: np.ndarray, volume: Any, name: str, like: Any) -> A
     )
     prepare(segmentation, volume)
     if like.IsA("vtkMRMLSegmentationNode"):
-        numbers = _copied_segments(like, segmentation)
+        numbers = _copied_segments(like, segmentation, labels)
     else:
         numbers = _segments_of_values(like, segmentation, labels)
     write(segmentation, volume, numbers, labels, tuple(slice(0, n) for n in labels.shape))
     return segmentation
 
 
-def _copied_segments(source: Any, target: Any) -> dict[int, str]:
-    numbers = {}
+def _copied_segments(source: Any, target: Any, labels: np.ndarray) -> dict[int, str]:
+    """Those of a segmentation, but none for scribbles around structures where there are none."""
+    numbers, wanted = {}, structures(source)
     for number, segment_id in numbered(source).items():
+        if number not in wanted and not (labels == number).any():
+            continue
         segment = slicer.vtkSegment()
         segment.DeepCopyMetadata(source.GetSegmentation().GetSegment(segment_id))
         target.GetSegmentation().AddSegment(segment, segment_id)

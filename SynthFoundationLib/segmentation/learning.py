@@ -22,7 +22,7 @@ FIRST_STEPS, MOST_STEPS, NEXT_STEPS = 150, 300, 40
 EPOCHS = 14  # times that a new head sees the labelled voxels
 SURE = 0.9  # probability from which on an answer teaches
 AGAINST = 2.0  # log-odds that shape may give another label more than the one that is learned
-LEARNED = 0.4  # such voxels to one that is labelled
+LEARNED = 0.15  # such voxels to one that is labelled
 SPARE = 4  # times as many are asked whether shape agrees
 CALM = 0.5  # noise beside them, of that beside labelled voxels alone: they show what other slices are like
 

@@ -1,25 +1,38 @@
 """Few labelled slices: mean Dice on the slices that nobody labelled, and seconds per edit.
 
-Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [--features none] [-o OUT.jsonl]
+Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [--strokes] [--features none]
+                                               [--grow-from-seeds] [-o OUT.jsonl]
 
 CASES holds one folder per case: image.nii.gz, truth.nii.gz (labels 1 … n), seeds_K.nii.gz (0 = not labelled)
-and info.json with the array axis of the labelled slices, "n" and "slices_K". Seconds: `first_s` from reading
-the image to the first answer, or with features at hand in later rows; `edit_s` after one slice changed.
+and info.json with the array axis of the labelled slices, "n" and "slices_K". With --strokes only the inner
+part of each structure is labelled in these slices, and a quarter of the voxels around structures as
+background. Seconds: `first_s` from reading the image to the first answer, or with features at hand in later
+rows; `edit_s` after one slice changed. --grow-from-seeds scores 3D Slicer's effect of that name.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from grow_from_seeds import grow_from_seeds
+from scipy import ndimage
 
-from SynthFoundationLib.images import read_labels
+from SynthFoundationLib.images import LabelMap, as_labels, read_labels
 from SynthFoundationLib.segmentation import FewShotSession
+
+CORE = 0.6  # of a structure's depth in a slice: what lies deeper is stroked
+AROUND = (2, 6)  # voxels away from structures where background is stroked
+SHARE = 4  # one voxel of so many there
 
 
 def main() -> None:
@@ -28,6 +41,8 @@ def main() -> None:
     parser.add_argument("-k", type=int, nargs="+", default=[3, 5, 8], help="numbers of labelled slices")
     parser.add_argument("-c", "--case", nargs="+", help="beginnings of the names of the cases to score")
     parser.add_argument("-o", "--output", type=Path, help="a line of JSON per case and number")
+    parser.add_argument("--strokes", action="store_true", help="label parts of the slices")
+    parser.add_argument("--grow-from-seeds", action="store_true", help="score Slicer's effect instead")
     parser.add_argument("--features", choices=["auto", "learned", "none"], default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
@@ -36,7 +51,9 @@ def main() -> None:
     for case in sorted(p.parent for p in arguments.cases.glob("*/info.json")):
         if arguments.case and not case.name.startswith(tuple(arguments.case)):
             continue
-        for row in score_case(case, arguments.k, arguments.features):
+        drawn = [Drawn.read(case, k, arguments.strokes) for k in arguments.k]
+        rows = grown(case, drawn) if arguments.grow_from_seeds else answered(case, drawn, arguments.features)
+        for row in rows:
             table[case.name.rsplit("_", 1)[0]][row["K"]].append(row["dice"])
             line = json.dumps(row)
             print(line, flush=True)
@@ -47,43 +64,97 @@ def main() -> None:
         print(name, *(f"K={k} {np.mean(values):.3f}" for k, values in columns.items()), sep="  ")
 
 
-def score_case(case: Path, numbers: list[int], features: str = "auto") -> list[dict]:
+@dataclass(frozen=True)
+class Drawn:
+    """What is drawn in K slices of a case: seeds (D, H, W), 0 = not labelled, and what is to be found."""
+
+    seeds: LabelMap
+    truth: np.ndarray
+    axis: int
+    slices: list[int]
+    labels: int
+    strokes: bool
+
+    @classmethod
+    def read(cls, case: Path, k: int, strokes: bool) -> Drawn:
+        """The seeds of K slices, or strokes in them."""
+        info = json.loads((case / "info.json").read_text())
+        truth, seeds = (read_labels(case / f"{name}.nii.gz") for name in ("truth", f"seeds_{k}"))
+        axis, slices, labels = info["axis"], info[f"slices_{k}"], info["n"]
+        if strokes:
+            array = np.moveaxis(seeds.data.numpy().copy(), axis, 0)
+            generator = np.random.default_rng(0)
+            for z in slices:
+                array[z] = stroked(array[z], labels + 1, generator)
+            seeds = as_labels((np.ascontiguousarray(np.moveaxis(array, 0, axis)), seeds.grid))
+        return cls(seeds, truth.data.numpy(), axis, slices, labels, strokes)
+
+    @property
+    def background(self) -> int:
+        """The label of strokes on background."""
+        return self.labels + 1
+
+    def scored(self, labels: np.ndarray, **more: float) -> dict:
+        """A row of the table: Dice of each label over the slices that are not labelled, and the mean."""
+        kept = np.ones(self.truth.shape[self.axis], bool)
+        kept[self.slices] = False
+        ours, theirs = (np.compress(kept, a, self.axis) for a in (labels, self.truth))
+        scores = [
+            float(2 * ((ours == n) & (theirs == n)).sum() / max(1, (ours == n).sum() + (theirs == n).sum()))
+            for n in range(1, self.labels + 1)
+        ]
+        row = {"K": len(self.slices), "dice": round(float(np.mean(scores)), 4)}
+        return row | {"per": [round(s, 3) for s in scores]} | more
+
+
+def stroked(plane: np.ndarray, background: int, generator: np.random.Generator) -> np.ndarray:
+    """Strokes in a completely labelled slice (H, W): inside of its structures, and around them."""
+    result = np.zeros_like(plane)
+    for label in np.unique(plane[plane > 0]):
+        depth = ndimage.distance_transform_edt(plane == label)
+        result[depth >= CORE * depth.max()] = label
+    if (plane > 0).any():
+        away = ndimage.distance_transform_cdt(plane == 0, "taxicab")
+        around = np.argwhere((away > AROUND[0]) & (away <= AROUND[1]))
+        result[tuple(generator.permutation(around)[: len(around) // SHARE].T)] = background
+    return result
+
+
+def answered(case: Path, drawn: list[Drawn], features: str) -> Iterator[dict]:
     """One row per number of labelled slices; the features are computed once, in the first row's time."""
-    info = json.loads((case / "info.json").read_text())
-    truth = read_labels(case / "truth.nii.gz").data.numpy()
     start = time.perf_counter()
     session = FewShotSession(case / "image.nii.gz", features)
-    rows = []
-    for k in numbers:
-        seeds = read_labels(case / f"seeds_{k}.nii.gz")
-        complete = [(info["axis"], z) for z in info[f"slices_{k}"]]
-        result = session.update(seeds, complete)
+    for one in drawn:
+        complete = "none" if one.strokes else [(one.axis, z) for z in one.slices]
+        background = one.background if one.strokes else None
+        result = session.update(one.seeds, complete, background)
         first = time.perf_counter() - start
-        moved = np.moveaxis(seeds.data.numpy().copy(), info["axis"], 0)
-        moved[info[f"slices_{k}"][k // 2]] = np.roll(moved[info[f"slices_{k}"][k // 2]], 1, 0)
+        moved = np.moveaxis(one.seeds.data.numpy().copy(), one.axis, 0)
+        middle = moved[one.slices[len(one.slices) // 2]]
+        middle[:] = np.roll(middle, 1, 0)
         start = time.perf_counter()
-        session.update((np.moveaxis(moved, 0, info["axis"]), seeds.grid), complete)
+        session.update((np.moveaxis(moved, 0, one.axis), one.seeds.grid), complete, background)
         edit = time.perf_counter() - start
         session.clear()
-        scores = unlabelled_dice(result.labels.data.numpy(), truth, info, k)
-        row = {"case": case.name, "K": k, "dice": round(float(np.mean(scores)), 4)}
-        rows.append(
-            row | {"per": [round(s, 3) for s in scores], "first_s": round(first, 2), "edit_s": round(edit, 2)}
-        )
+        row = one.scored(result.labels.data.numpy(), first_s=round(first, 2), edit_s=round(edit, 2))
+        yield {"case": case.name} | row
         start = time.perf_counter()
-    return rows
 
 
-def unlabelled_dice(labels: np.ndarray, truth: np.ndarray, info: dict, k: int) -> list[float]:
-    """Dice of each label 1 … n over the slices that are not labelled."""
-    kept = np.ones(truth.shape[info["axis"]], bool)
-    kept[info[f"slices_{k}"]] = False
-    ours, theirs = (np.compress(kept, a, info["axis"]) for a in (labels, truth))
-    return [
-        float(2 * ((ours == n) & (theirs == n)).sum() / max(1, (ours == n).sum() + (theirs == n).sum()))
-        for n in range(1, info["n"] + 1)
-    ]
+def grown(case: Path, drawn: list[Drawn]) -> Iterator[dict]:
+    """The same for *Grow from seeds*, which takes what is not structure in a complete slice as background."""
+    for one in drawn:
+        seeds = one.seeds.data.numpy().copy()
+        if not one.strokes:
+            planes = np.moveaxis(seeds, one.axis, 0)
+            planes[one.slices] = np.where(planes[one.slices] > 0, planes[one.slices], one.background)
+        start = time.perf_counter()
+        labels = grow_from_seeds(case / "image.nii.gz", seeds, one.background)
+        yield {"case": case.name} | one.scored(labels, first_s=round(time.perf_counter() - start, 2))
 
 
 if __name__ == "__main__":
     main()
+    if "slicer" in sys.modules:  # its own clean-up at the end fails without its application
+        sys.stdout.flush()
+        os._exit(0)

@@ -125,6 +125,28 @@ def test_paint_update_undo_correct_accept(host, painter):
     assert painter.node.GetNodeReference(role) is painter.volume
 
 
+def test_scribbles_inside_and_in_a_segment_named_background_are_enough(host, painter):
+    painter.ids.append(painter.node.GetSegmentation().AddEmptySegment("around", "Background"))
+    lines = np.zeros(BALL.shape, bool)
+    lines[[11, 20, 29], 28, ::2] = lines[[11, 20, 29], ::2, 28] = True
+    for segment, label in enumerate((1, 2, 0)):
+        painter.paint(segment, lines & (label == LABELS))
+    painter.click(painter.ui.updateButton)
+    assert painter.dice() > 0.85
+    around = slicer.util.arrayFromSegmentBinaryLabelmap(painter.node, "around", painter.volume)
+    np.testing.assert_array_equal(around > 0, lines & (LABELS == 0))  # it gets no answers
+
+    axis, index = painter.controls.session.next_slice
+    more = np.zeros(BALL.shape, bool)
+    np.moveaxis(more, axis, 0)[index, ::3, ::3] = True
+    painter.paint(0, more & (LABELS == 1))
+    painter.paint(2, more & (LABELS == 0))
+    painter.click(painter.ui.updateButton)
+    assert painter.dice() > 0.85  # no slice was taken as complete
+    painter.click(painter.ui.undoButton)
+    assert painter.dice() > 0.85
+
+
 def test_undoing_the_first_update_leaves_what_was_drawn(host, painter):
     painter.paint_slices(12, 20, 28)
     drawn = painter.found()

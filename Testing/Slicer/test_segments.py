@@ -8,12 +8,14 @@ from SynthFoundationModuleLib.errors import UserError
 from SynthFoundationModuleLib.geometry import matrix_of, vtk_matrix
 from SynthFoundationModuleLib.segments import (
     LABEL,
+    background,
     new_segmentation,
     numbered,
     prepare,
     read,
     set_status,
     stamp,
+    structures,
     write,
 )
 from SynthFoundationModuleLib.transforms import place_result
@@ -154,6 +156,38 @@ def test_numbers_stay_with_their_segments(segmentation):
     content.RemoveSegment("spleen")
     content.AddEmptySegment("lung")
     assert numbered(segmentation) == {1: "liver", 2: "lung", 3: "kidney"}
+
+
+@pytest.mark.parametrize("name", ["Background", " BACKGROUND"])
+def test_what_is_drawn_around_structures_is_no_structure(segmentation, volume, name):
+    segmentation.GetSegmentation().GetSegment("spleen").SetName(name)
+    write(segmentation, volume, numbered(segmentation), labels(), WHOLE)
+    assert structures(segmentation) == {1: "liver", 3: "kidney"}
+    np.testing.assert_array_equal(background(segmentation, volume), labels() == 2)
+    drawn = read(segmentation, volume, structures(segmentation))
+    np.testing.assert_array_equal(drawn, np.where(labels() == 2, 0, labels()))
+
+
+def test_answers_do_not_touch_what_is_drawn_around_structures(segmentation, volume):
+    segmentation.GetSegmentation().GetSegment("spleen").SetName("Background")
+    write(segmentation, volume, numbered(segmentation), labels(), WHOLE)
+    answer = np.where(labels() == 2, 0, labels(1) % 2 * 3).astype(np.uint8)
+    write(segmentation, volume, structures(segmentation), answer, WHOLE)
+    np.testing.assert_array_equal(background(segmentation, volume), labels() == 2)
+    np.testing.assert_array_equal(read(segmentation, volume, structures(segmentation)), answer)
+
+
+def test_without_such_a_segment_nothing_is_background(segmentation, volume):
+    write(segmentation, volume, numbered(segmentation), labels(), WHOLE)
+    assert structures(segmentation) == numbered(segmentation)
+    assert not background(segmentation, volume).any()
+
+
+def test_a_result_elsewhere_has_no_empty_segment_for_what_was_drawn_around(segmentation, volume):
+    segmentation.GetSegmentation().GetSegment("spleen").SetName("Background")
+    found = np.where(labels() == 2, 0, labels()).astype(np.uint8)
+    assert list(numbered(new_segmentation(found, volume, "made", segmentation))) == [1, 3]
+    assert list(numbered(new_segmentation(labels(), volume, "carried", segmentation))) == [1, 2, 3]
 
 
 def test_surfaces_are_brought_up_to_date(segmentation, volume):
