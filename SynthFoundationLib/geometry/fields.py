@@ -23,13 +23,12 @@ def compose(first: torch.Tensor, then: torch.Tensor, grid: Grid) -> torch.Tensor
     return first + warp_by_voxels(then, voxel_first)
 
 
-def exponential(velocity: torch.Tensor, grid: Grid, steps: int | None = None) -> torch.Tensor:
+def exponential(velocity: torch.Tensor, grid: Grid) -> torch.Tensor:
     """The displacement of exp(velocity), the flow of a stationary velocity field, by scaling and squaring.
 
-    `steps` squarings; by default enough that the first step moves less than `FIRST_STEP` voxels
-    (Arsigny et al., MICCAI 2006).
+    As many squarings as let the first step move less than `FIRST_STEP` voxels (Arsigny et al., MICCAI 2006).
     """
-    return from_voxels(exponential_voxels(to_voxels(velocity, grid), steps), grid)
+    return from_voxels(exponential_voxels(to_voxels(velocity, grid)), grid)
 
 
 def invert(
@@ -113,11 +112,10 @@ def index_lattice(like: torch.Tensor) -> torch.Tensor:
     return torch.stack((i, j, k), dim=-1)
 
 
-def exponential_voxels(velocity: torch.Tensor, steps: int | None = None) -> torch.Tensor:
+def exponential_voxels(velocity: torch.Tensor) -> torch.Tensor:
     """`exponential` for a velocity (3, D, H, W) in voxels."""
-    if steps is None:
-        largest = float(velocity.abs().max())
-        steps = max(1, math.ceil(math.log2(max(largest, 1e-6) / FIRST_STEP)))
+    largest = float(velocity.abs().max())
+    steps = max(1, math.ceil(math.log2(max(largest, 1e-6) / FIRST_STEP)))
     displacement = velocity / 2**steps
     for _ in range(steps):
         displacement = displacement + warp_by_voxels(displacement, displacement)

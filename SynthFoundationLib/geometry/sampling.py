@@ -66,8 +66,8 @@ def _filled(
 
 def inside(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     """Whether continuous indices (..., 3) lie in the box that the voxels fill → bool (...)."""
-    upper = torch.tensor(shape[::-1], dtype=index.dtype, device=index.device) - 0.5
-    return ((index >= -0.5) & (index <= upper)).all(-1)
+    within = [(c >= -0.5) & (c <= n - 0.5) for c, n in zip(index.unbind(-1), shape[::-1], strict=True)]
+    return within[0].logical_and_(within[1]).logical_and_(within[2])
 
 
 def sample(
@@ -151,12 +151,27 @@ def _read(
 
 def _lattice(matrix: np.ndarray, grid: Grid, slab: slice | None, device: torch.device | None) -> torch.Tensor:
     """`matrix` applied to the voxel indices of `grid` → (D, H, W, 3), without forming the indices."""
+    parts = _along(matrix, grid, slab, device)
+    x, y, z = (
+        part.T.reshape(-1) if a == 0 else part.T.repeat(1, grid.size[0]) for a, part in enumerate(parts)
+    )
+    # In long rows: adding three numbers at a time is slow.
+    return (z[:, None] + (y + x)).unflatten(-1, (grid.size[0], 3))
+
+
+def _along(
+    matrix: np.ndarray, grid: Grid, slab: slice | None, device: torch.device | None
+) -> list[torch.Tensor]:
+    """What each index axis of `grid` adds to the three results of `matrix`, (3, n) each."""
     slab = slab or slice(0, grid.shape[0])
-    axes = [torch.arange(n, dtype=torch.float32, device=device) for n in grid.size]
-    axes[2] = torch.arange(slab.start, slab.stop, dtype=torch.float32, device=device)
+    starts, stops = (0, 0, slab.start), (*grid.size[:2], slab.stop)
     columns = torch.as_tensor(matrix[:3], dtype=torch.float32, device=device)
-    along = [axis[:, None] * columns[:, a] for a, axis in enumerate(axes)]
-    return along[2][:, None, None] + along[1][:, None] + (along[0] + columns[:, 3])
+    parts = [
+        columns[:, a, None] * torch.arange(start, stop, dtype=torch.float32, device=device)
+        for a, (start, stop) in enumerate(zip(starts, stops, strict=True))
+    ]
+    parts[0] += columns[:, 3:]
+    return parts
 
 
 def _affine(matrix: np.ndarray, points: torch.Tensor) -> torch.Tensor:

@@ -3,12 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from ellipsoids import GRID, on_slices, scene
 
 from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.segmentation import FewShotSession
-
-from .test_session import GRID, on_slices, scene
 
 LOOKED_AT = [(0, 11), (1, 17), (2, 20)]
 
