@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ from .overwriting import refuse_overwriting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..images import Image
+    from ..images import Image, LabelMap
     from ..segmentation import Result
     from ..segmentation.cases import Case
 
@@ -63,7 +64,10 @@ def segment(
     background: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="LABEL", help="Label in the seeds that means background.", rich_help_panel=_SLICES
+            min=1,
+            metavar="LABEL",
+            help="Label in the seeds that means background; else one so named.",
+            rich_help_panel=_SLICES,
         ),
     ] = None,
     support: Annotated[
@@ -150,7 +154,22 @@ def _from_slices(
         raise InputError(
             f"--background is {background}, the seeds have {_listed(drawn.values)}; give one of these"
         )
-    return run(image, drawn, complete, background, more(image) if more else None)
+    if background is None:
+        background, drawn = _named_background(drawn)
+    result = run(image, drawn, complete, background, more(image) if more else None)
+    if background is None and not result.complete_slices:
+        say("Nothing is labelled as background: all of the body gets labels; see --background")
+    return result
+
+
+def _named_background(drawn: LabelMap) -> tuple[int | None, LabelMap]:
+    """The label that is called so, as users of Slicer do, or None; and the seeds without that name."""
+    for value, name in drawn.names.items():
+        if value in drawn.values and name.strip().casefold() == "background":
+            say(f"Label {value}, {name}, is taken as background")
+            names = {v: n for v, n in drawn.names.items() if v != value}
+            return value, replace(drawn, names=names)
+    return None, drawn
 
 
 def _from_scans(

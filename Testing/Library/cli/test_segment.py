@@ -131,3 +131,48 @@ def test_support_without_labels_is_refused(case, support):
     result = segment(case[0] / "scan.nii.gz", "--support", support, "-o", case[0] / "out.nii.gz")
     assert result.exit_code == 2
     assert "no labels for p2" in result.stderr
+
+
+@pytest.fixture
+def scribbles(case):
+    """Scribbles in the ball and around it, with names as a user of Slicer gives them."""
+    folder, ball = case
+    seeds = torch.zeros(GRID.shape, dtype=torch.int32)
+    for index in (6, 10, 14):
+        seeds[index, 11, ::2] = torch.from_numpy(np.where(ball[index, 11, ::2], 3, 7)).int()
+        seeds[index, ::2, 12] = torch.from_numpy(np.where(ball[index, ::2, 12], 3, 7)).int()
+    names, colors = {3: "ball", 7: "Background"}, {3: (1.0, 0.5, 0.0), 7: (0.0, 0.0, 1.0)}
+    write_labels(LabelMap(seeds, GRID, names, colors), folder / "scribbles.seg.nrrd")
+    write_labels(LabelMap(seeds, GRID), folder / "scribbles.nii.gz")
+    return folder, ball
+
+
+@pytest.mark.parametrize(
+    ("seeds", "options"),
+    [
+        ("scribbles.seg.nrrd", ()),
+        ("scribbles.nii.gz", ("--background", "7", "--complete-slices", "none")),
+    ],
+)
+def test_a_ball_is_found_from_scribbles(scribbles, seeds, options):
+    folder, ball = scribbles
+    result = segment(
+        folder / "scan.nii.gz", folder / seeds, "-o", folder / "out.seg.nrrd", "--features", "none", *options
+    )
+    assert result.exit_code == 0, result.output
+    assert ("Label 7, Background, is taken as background" in result.stderr) == (not options)
+    labels = read_labels(folder / "out.seg.nrrd")
+    found = labels.data.numpy() == 3
+    assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.85
+    assert labels.values == [3]
+    assert 7 not in labels.names
+
+
+def test_scribbles_without_any_background_are_told_of(scribbles):
+    folder = scribbles[0]
+    result = segment(
+        folder / "scan.nii.gz", folder / "scribbles.nii.gz", "-o", folder / "out.nii.gz",
+        "--features", "none", "--complete-slices", "none",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "Nothing is labelled as background" in result.stderr
