@@ -5,36 +5,19 @@ import weakref
 import numpy as np
 import pytest
 import torch
+from ellipsoids import GRID, dice, scene
 from scipy import ndimage
 from typer.testing import CliRunner
 
 from SynthFoundationLib import segmentation
 from SynthFoundationLib.cli.app import app
 from SynthFoundationLib.errors import DeviceError, InputError
-from SynthFoundationLib.geometry import Affine, Grid
+from SynthFoundationLib.geometry import Affine
 from SynthFoundationLib.images import Image, LabelMap, as_image, as_labels, write_image, write_labels
 from SynthFoundationLib.segmentation import segment_from_support
 from SynthFoundationLib.segmentation import support as support_module
 from SynthFoundationLib.segmentation.matching import comparable, matched_votes, shifted
 from SynthFoundationLib.segmentation.support import Support
-
-GRID = Grid((40, 36, 32), (1.0, 1.2, 2.0), (-10.0, 5.0, 30.0), (0, 1, 0, -1, 0, 0, 0, 0, 1))
-
-
-def scene(seed=0, shift=0.0):
-    """A noisy scan of two nested, slanted ellipsoids and their labels 3 and 7."""
-    z, y, x = np.mgrid[:32, :36, :40]
-    slant = 0.3 * (z - 16) + shift
-    outer = ((z - 16) / 13) ** 2 + ((y - 18) / 11) ** 2 + ((x - 20 - slant) / 12) ** 2 < 1
-    inner = ((z - 17) / 6) ** 2 + ((y - 16) / 5) ** 2 + ((x - 21 - slant) / 5) ** 2 < 1
-    truth = np.where(inner, 7, np.where(outer, 3, 0)).astype(np.int32)
-    clean = np.choose(np.searchsorted([0, 3, 7], truth), [0.2, 0.6, 0.9])
-    noise = np.random.default_rng(seed).normal(size=clean.shape)
-    return (ndimage.gaussian_filter(clean, 0.6) + 0.08 * noise + 1).astype(np.float32), truth
-
-
-def dice(ours, theirs, label):
-    return 2 * ((ours == label) & (theirs == label)).sum() / ((ours == label).sum() + (theirs == label).sum())
 
 
 def moved_by(voxels):
