@@ -49,30 +49,39 @@ class Nearness:
         drawn = np.unique(classes[classes >= 0])
         if len(drawn) < 2:
             return result
-        distances = torch.full((count, *self.volume.shape[1:]), FAR)
-        distances[torch.from_numpy(drawn).long()] = self._distances(classes, drawn)
-        near, second = distances.topk(2, 0, largest=False).values
-        others = torch.where(distances == near, second, near)
-        odds = ((others - distances) / FADE_MM).clamp_(-MOST, MOST)
+        self._measure(classes, drawn)
+        odds = torch.full((count, *self.volume.shape[1:]), FAR)
+        for (n, _), distance in self._known.items():
+            odds[n] = distance
+        _against_the_nearest_other(odds)
+        odds.div_(FADE_MM).clamp_(-MOST, MOST)
         for rows, part in enlarged(odds, self.factors, self.shape):
             result[rows] = part.movedim(0, -1)
         return result
 
-    def _distances(self, classes: np.ndarray, drawn: np.ndarray) -> Tensor:
-        """Distance (n, d, h, w) to each class that is drawn, mm."""
+    def _measure(self, classes: np.ndarray, drawn: np.ndarray) -> None:
+        """Know the distances to the classes that are drawn, and no others."""
         flat, shape = classes.ravel(), self.volume.shape[1:]
         spots = {int(n): np.flatnonzero(flat == n) for n in drawn}
         keys = [(n, hashlib.blake2b(where.tobytes(), digest_size=16).digest()) for n, where in spots.items()]
+        self._known = {key: self._known[key] for key in keys if key in self._known}
         new = [key for key in keys if key not in self._known]
+        start = torch.full((len(new), *shape), FAR)
+        for distance, (n, _) in zip(start, new, strict=True):
+            places = np.unravel_index(spots[n], self.shape)
+            distance[tuple(p // f for p, f in zip(places, self.factors, strict=True))] = 0.0
         if new:
-            start = torch.full((len(new), *shape), FAR)
-            for distance, (n, _) in zip(start, new, strict=True):
-                places = np.unravel_index(spots[n], self.shape)
-                distance[tuple(p // f for p, f in zip(places, self.factors, strict=True))] = 0.0
-            found = geodesic(start, self.volume, self.spacing)
-            self._known |= dict(zip(new, found, strict=True))
-        self._known = {key: self._known[key] for key in keys}
-        return torch.stack(list(self._known.values()))
+            self._known |= dict(zip(new, geodesic(start, self.volume, self.spacing), strict=True))
+
+
+def _against_the_nearest_other(distances: Tensor) -> None:
+    """Replace distances (n, D, H, W) in place by how much farther the nearest of all others is."""
+    near, second = torch.minimum(*distances[:2]), torch.maximum(*distances[:2])
+    for distance in distances[2:]:
+        second = torch.minimum(second, torch.maximum(distance, near))
+        near = torch.minimum(near, distance)
+    for distance in distances:
+        distance.copy_(torch.where(distance == near, second, near) - distance)
 
 
 def geodesic(start: Tensor, volume: Tensor, spacing: tuple[float, ...]) -> Tensor:
