@@ -20,6 +20,7 @@ UNDONE = 0.5  # how far appearance counts how common labels are: shapes do as we
 CHUNK = 8_192  # voxels at a time: they stay in the cache
 WIDE = 16  # values in a row from which on its softmax is computed in vector registers
 MANY = 0.9  # share of candidates from which on picking them costs more than looking at all voxels
+ALONE = 2.0  # log-odds by shape at most where an axis has one slice: how far structures go on is a guess
 CERTAIN = 3.0  # log-odds of background above which appearance is not asked
 
 
@@ -29,7 +30,7 @@ class Evidence:
 
     Attributes:
         classes: (V,) int16, −1 not labelled.
-        prior: (V, n) float16, log-odds by shape, or by nearness where no slice is complete.
+        prior: (V, n) float16, log-odds by shape and by nearness.
         pulls: what scribbles add to it around them.
         candidates: (N,) bool, which of the voxels inside the body may belong to a structure.
         gap_mm: typical distance between labelled slices per axis, 0 where none is.
@@ -48,7 +49,7 @@ def collect(workspace: Workspace, seeds: Seeds) -> Evidence:
     work = frame.shrunk(seeds.classes)
     along = {axis: frame.among(axis, seeds.complete) for axis in range(3)}
     planes = {axis: indices for axis, indices in along.items() if indices}
-    prior = _shapes(workspace, work, planes, len(seeds.values)).flatten(0, 2)
+    prior = _prior(workspace, work, planes, len(seeds.values)).flatten(0, 2)
     gaps = [_gap(sorted(planes.get(a, ())), frame.shape[a]) * frame.spacing[a] for a in range(3)]
     pulls = pulls_of(work, planes, frame.spacing)
     candidates = _possible(workspace, prior, pulls) if planes else torch.ones_like(workspace.where) > 0
@@ -69,8 +70,17 @@ def _gap(indices: list[int], length: int) -> float:
     return float(np.diff(indices).mean()) if len(indices) > 1 else length / 4
 
 
+def _prior(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int) -> Tensor:
+    """Log-odds (D, H, W, n) by the shapes in complete slices, and by nearness where no axis has two."""
+    most = max(map(len, planes.values()), default=0)
+    if most > 1:
+        return _shapes(workspace, work, planes, count)
+    near = workspace.nearness.odds(work, count)
+    return near.add_(_shapes(workspace, work, planes, count).clamp(-ALONE, ALONE)) if most else near
+
+
 def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int) -> Tensor:
-    """Log-odds (D, H, W, n) by shape, axes counting by how sure they are; without planes, by nearness."""
+    """Log-odds (D, H, W, n) by shape; planes of several axes count by how sure they are."""
     total: Tensor | None = None
     weights = torch.zeros(*work.shape, 1)
     for axis, indices in planes.items():
@@ -81,8 +91,7 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
         weight = off.pow(-2).reshape([-1 if a == axis else 1 for a in range(4)])
         total = odds * weight if total is None else total.add_(odds * weight)
         weights = weights + weight
-    if total is None:
-        return workspace.nearness.odds(work, count)
+    assert total is not None, "no plane"
     return total.div_(weights).to(torch.float16)
 
 

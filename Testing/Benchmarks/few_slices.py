@@ -3,11 +3,12 @@
 Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [--strokes] [--features none]
                                                [--grow-from-seeds] [-o OUT.jsonl]
 
-CASES holds one folder per case: image.nii.gz, truth.nii.gz (labels 1 … n), seeds_K.nii.gz (0 = not labelled)
-and info.json with the array axis of the labelled slices, "n" and "slices_K". With --strokes only the inner
-part of each structure is labelled in these slices, and a quarter of the voxels around structures as
-background. Seconds: `first_s` from reading the image to the first answer, or with features at hand in later
-rows; `edit_s` after one slice changed. --grow-from-seeds scores 3D Slicer's effect of that name.
+CASES holds one folder per case: image.nii.gz, truth.nii.gz (labels 1 … n) and info.json with the array axis
+of the labelled slices, "n" and "slices_K"; without the latter, slices are the middles of K equal parts. With
+--strokes only the inner part of each structure is labelled in these slices, and a quarter of the voxels
+around structures as background. Seconds: `first_s` from reading the image to the first answer, or with
+features at hand in later rows; `edit_s` after one slice changed. --grow-from-seeds scores 3D Slicer's effect
+of that name.
 """
 
 from __future__ import annotations
@@ -79,14 +80,13 @@ class Drawn:
     def read(cls, case: Path, k: int, strokes: bool) -> Drawn:
         """The seeds of K slices, or strokes in them."""
         info = json.loads((case / "info.json").read_text())
-        truth, seeds = (read_labels(case / f"{name}.nii.gz") for name in ("truth", f"seeds_{k}"))
-        axis, slices, labels = info["axis"], info[f"slices_{k}"], info["n"]
-        if strokes:
-            array = np.moveaxis(seeds.data.numpy().copy(), axis, 0)
-            generator = np.random.default_rng(0)
-            for z in slices:
-                array[z] = stroked(array[z], labels + 1, generator)
-            seeds = as_labels((np.ascontiguousarray(np.moveaxis(array, 0, axis)), seeds.grid))
+        truth, axis, labels = read_labels(case / "truth.nii.gz"), info["axis"], info["n"]
+        planes = np.moveaxis(truth.data.numpy(), axis, 0)
+        slices = info.get(f"slices_{k}") or evenly(planes, k)
+        drawn, generator = np.zeros_like(planes), np.random.default_rng(0)
+        for z in slices:
+            drawn[z] = stroked(planes[z], labels + 1, generator) if strokes else planes[z]
+        seeds = as_labels((np.ascontiguousarray(np.moveaxis(drawn, 0, axis)), truth.grid))
         return cls(seeds, truth.data.numpy(), axis, slices, labels, strokes)
 
     @property
@@ -105,6 +105,13 @@ class Drawn:
         ]
         row = {"K": len(self.slices), "dice": round(float(np.mean(scores)), 4)}
         return row | {"per": [round(s, 3) for s in scores]} | more
+
+
+def evenly(planes: np.ndarray, k: int) -> list[int]:
+    """The middle slices of k equal parts of what is labelled in (slices, H, W)."""
+    filled = np.flatnonzero(planes.any((1, 2)))
+    ends = np.linspace(filled[0], filled[-1], 2 * k + 1)
+    return sorted({int(z) for z in ends[1::2].round()})
 
 
 def stroked(plane: np.ndarray, background: int, generator: np.random.Generator) -> np.ndarray:

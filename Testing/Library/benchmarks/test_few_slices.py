@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from few_slices import AROUND, stroked
+from few_slices import AROUND, evenly, stroked
 
 COMMAND = [sys.executable, str(Path(__file__).parents[2] / "Benchmarks" / "few_slices.py")]
 
@@ -18,11 +18,9 @@ def cases(tmp_path):
     truth = np.zeros((16, 20, 24), np.uint8)
     truth[3:13, 6:14, 4:11], truth[3:13, 6:14, 11:18] = 1, 2
     noise = np.random.default_rng(0).normal(0, 0.05, truth.shape)
-    seeds = np.zeros_like(truth)
-    seeds[[4, 8, 11]] = truth[[4, 8, 11]]
     case = tmp_path / "cases" / "blocks_1"
     case.mkdir(parents=True)
-    for name, array in (("image", 1 + truth + noise), ("truth", truth), ("seeds_3", seeds)):
+    for name, array in (("image", 1 + truth + noise), ("truth", truth)):
         sitk.WriteImage(sitk.GetImageFromArray(array), str(case / f"{name}.nii.gz"))
     (case / "info.json").write_text(json.dumps({"axis": 0, "n": 2, "slices_3": [4, 8, 11]}))
     return case.parent
@@ -67,3 +65,10 @@ def test_strokes_lie_inside_structures_and_around_them():
 
 def test_nothing_is_stroked_where_there_is_no_structure():
     assert not stroked(np.zeros((9, 9), np.uint8), 9, np.random.default_rng(0)).any()
+
+
+@pytest.mark.parametrize(("k", "slices"), [(1, [10]), (2, [7, 13]), (3, [6, 10, 14])])
+def test_slices_are_the_middles_of_equal_parts(k, slices):
+    planes = np.zeros((20, 3, 3), np.uint8)
+    planes[4:17, 1, 1] = 1
+    assert evenly(planes, k) == slices

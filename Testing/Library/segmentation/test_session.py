@@ -62,6 +62,15 @@ def test_planes_of_two_directions_are_used_together(session, scan):
     np.testing.assert_array_equal(both[:, 18], truth[:, 18])
 
 
+def test_one_slice_is_enough_for_a_structure_far_longer_than_wide():
+    z, y, x = np.mgrid[:32, :36, :40]
+    truth = ((y - 18) ** 2 + (x - 20 - 0.2 * (z - 16)) ** 2 < 16) & (z > 2) & (z < 29)
+    noise = np.random.default_rng(0).normal(0, 0.05, truth.shape)
+    seeds = on_slices(truth.astype(np.int32), 16)
+    found = segment(((1 + truth + noise).astype(np.float32), GRID), (seeds, GRID), features="none")
+    assert dice(found.labels.data.numpy(), truth, 1) > 0.8
+
+
 def test_scribbles_with_background_give_the_volume(session, scan):
     truth = scan[1]
     seeds = np.zeros_like(truth)
