@@ -187,14 +187,14 @@ class Trainer:
         score = mean_dice(self.average, self.held_out, self.plan, self.device)
         elapsed, dice = round(self.state.elapsed, 3), round(score, 4)
         self.state.history.append({"step": self.state.step, "elapsed": elapsed, "dice": dice})
-        if score > self.state.best:
+        if score > self.state.best or self.state.best <= 0:  # while nothing is found, the newest knows most
             self.state.best = score
             self.best.load_state_dict(self.average.state_dict())
 
     def _stuck(self, budget: Budget) -> bool:
-        """Whether the best validation is long ago."""
+        """Whether the best validation is long ago; as long as nothing was found at all, it goes on."""
         best = max(self.state.history, key=lambda row: row["dice"], default=None)
-        return best is not None and self._since(budget, best) > PATIENCE
+        return best is not None and best["dice"] > 0 and self._since(budget, best) > PATIENCE
 
     def _told(self) -> str:
         return f", best Dice {self.state.best:.3f}" if self.state.history else ""

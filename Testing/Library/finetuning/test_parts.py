@@ -185,6 +185,20 @@ def test_a_training_resumed_with_less_time_uses_it(idle):
     assert trainer.state.step == 19  # four tenths of the budget after the best, at step 10
 
 
+def test_a_training_that_has_found_nothing_yet_goes_on_with_the_newest_network(idle):
+    trainer, scores = idle
+
+    def nothing(trainer):
+        next(trainer.average.parameters()).add_(1.0)  # a network that changed since
+        return 0.0
+
+    scores(nothing)
+    trainer.run(Budget(1.0, 20), lambda: None, lambda *_: None)
+    assert trainer.state.step == 20  # patience is for what was good before
+    newest, kept = (next(network.parameters()) for network in (trainer.average, trainer.kept))
+    assert torch.equal(newest, kept)
+
+
 def test_a_batch_that_is_no_number_spoils_nothing(cases, monkeypatch):
     config = UNetConfig(in_channels=12, width=4, depth=2, stem=2)
     plan = make_plan(cases, config)
