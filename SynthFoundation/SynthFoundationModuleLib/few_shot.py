@@ -133,8 +133,7 @@ class FewShot:
         fresh = self._ensure_open()
         before = self._seeds.snapshot()
         self._glances.clear()
-        around = background(self.segmentation, self.volume)
-        anew = self._seeds.take(drawn, around, self._answers.labels, self.next_slice, numbers)
+        anew = self._seeds.take(drawn, self._answers.labels, self.next_slice, numbers)
         set_status(self.segmentation, numbers, done=False)
 
         def save() -> None:
@@ -172,7 +171,8 @@ class FewShot:
             else:
                 on_error(error)
 
-        params = {"session": self._session, "full": anew or not self._edits, **self._seeds.request()}
+        seeds = self._seeds.request(background(self.segmentation, self.volume))
+        params = {"session": self._session, "full": anew or not self._edits, **seeds}
         if not params["full"] and self._seconds > SLOW:
             in_view = visible_slices(self.volume)
             params["look_at"] = {str(axis): [i for a, i in in_view if a == axis] for axis in range(3)}

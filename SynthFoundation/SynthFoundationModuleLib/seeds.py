@@ -54,7 +54,6 @@ class Seeds:
         self._complete: set[Slice] = set()
         self._known = False  # whether complete slices have been found already
         self._array = np.zeros(volume.GetImageData().GetDimensions()[::-1], np.uint8)
-        self._around = np.zeros((0, 0, 0), bool)  # drawn around structures; the segmentation itself keeps it
 
     def restore(self) -> bool:
         """Take the seeds that the scene holds; whether there are any for this volume."""
@@ -70,23 +69,16 @@ class Seeds:
         return bool(self._array.any())
 
     def take(
-        self,
-        drawn: np.ndarray,
-        around: np.ndarray,
-        answer: np.ndarray | None,
-        proposed: Slice | None,
-        numbers: dict[int, str],
+        self, drawn: np.ndarray, answer: np.ndarray | None, proposed: Slice | None, numbers: dict[int, str]
     ) -> bool:
         """Add what was drawn and erased since the last answer; whether it is a new beginning.
 
         Args:
             drawn: labels (k, j, i) of the segments now.
-            around: bool (k, j, i), what is drawn around structures as their background.
             answer: the last answer; None where there is none and all is drawn.
             proposed: the slice that the user was asked to look at.
             numbers: the segments that there are.
         """
-        self._around = around
         anew = answer is None or self._undone(drawn, answer)
         if not anew:
             changed = drawn != answer
@@ -111,11 +103,11 @@ class Seeds:
             self._known = True
             self._keep()
 
-    def request(self) -> dict[str, Any]:
-        """The seeds as the worker takes them."""
+    def request(self, around: np.ndarray) -> dict[str, Any]:
+        """The seeds as the worker takes them, with what is drawn `around` structures, bool (k, j, i)."""
         array = self._array
-        if scribbled := bool(self._around.any()):
-            array = np.where((array == 0) & self._around, np.uint8(BACKGROUND), array)
+        if scribbled := bool(around.any()):
+            array = np.where((array == 0) & around, np.uint8(BACKGROUND), array)
         held = [np.flatnonzero(array.any(tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         box = [[int(one[0]), int(one[-1]) + 1] for one in held]
         part = array[tuple(slice(a, b) for a, b in box)]

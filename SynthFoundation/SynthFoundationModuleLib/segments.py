@@ -93,10 +93,9 @@ def structures(segmentation: Any) -> dict[int, str]:
 
 def background(segmentation: Any, volume: Any) -> np.ndarray:
     """Where segments named *Background* lie on the voxels of the volume: drawn around structures, bool."""
-    numbers = numbered(segmentation)
-    for number in structures(segmentation):
-        del numbers[number]
-    return read(segmentation, volume, numbers) > 0
+    content, numbers = segmentation.GetSegmentation(), numbered(segmentation)
+    around = {n: one for n, one in numbers.items() if _is_background(content.GetSegment(one))}
+    return read(segmentation, volume, around) > 0
 
 
 def _is_background(segment: Any) -> bool:
@@ -281,12 +280,13 @@ def new_segmentation(labels: np.ndarray, volume: Any, name: str, like: Any) -> A
 
 def _copied_segments(source: Any, target: Any, labels: np.ndarray) -> dict[int, str]:
     """Those of a segmentation, but none for scribbles around structures where there are none."""
-    numbers, wanted = {}, structures(source)
+    numbers = {}
     for number, segment_id in numbered(source).items():
-        if number not in wanted and not (labels == number).any():
+        original = source.GetSegmentation().GetSegment(segment_id)
+        if _is_background(original) and not (labels == number).any():
             continue
         segment = slicer.vtkSegment()
-        segment.DeepCopyMetadata(source.GetSegmentation().GetSegment(segment_id))
+        segment.DeepCopyMetadata(original)
         target.GetSegmentation().AddSegment(segment, segment_id)
         numbers[number] = segment_id
     return numbers

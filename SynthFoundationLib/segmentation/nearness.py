@@ -6,7 +6,6 @@ plane before it knows (Toivanen, Pattern Recognition Letters 1996).
 
 from __future__ import annotations
 
-import hashlib
 import math
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 
 from .filters import enlarged
 from .layout import merged
+from .shape import digest
 
 EDGE_MM = 200.0  # the way that a step over the whole range of intensities counts as
 FADE_MM = 8.0  # a voxel so much farther from a label than from all others has log-odds of -1
@@ -63,7 +63,7 @@ class Nearness:
         """Know the distances to the classes that are drawn, and no others."""
         flat, shape = classes.ravel(), self.volume.shape[1:]
         spots = {int(n): np.flatnonzero(flat == n) for n in drawn}
-        keys = [(n, hashlib.blake2b(where.tobytes(), digest_size=16).digest()) for n, where in spots.items()]
+        keys = [(n, digest(where)) for n, where in spots.items()]
         self._known = {key: self._known[key] for key in keys if key in self._known}
         new = [key for key in keys if key not in self._known]
         start = torch.full((len(new), *shape), FAR)

@@ -230,8 +230,9 @@ class FewShotSession:
     def _goes_on(self, values: tuple[int, ...]) -> Head | None:
         """A copy of the last head, if the labels are still the same."""
         now = self._now
-        same = now.head is not None and now.last is not None and now.last.values == values
-        return now.head.copy() if same and now.head is not None else None
+        if now.head is None or now.last is None or now.last.values != values:
+            return None
+        return now.head.copy()
 
 
 def segment(

@@ -57,9 +57,9 @@ class LabelledSlice:
         return ROUND * float((4 * areas.max() / torch.pi).sqrt()) if len(areas) else 0.0
 
 
-def digest(labels: np.ndarray) -> bytes:
-    """A fingerprint of a slice of labels."""
-    return hashlib.blake2b(np.ascontiguousarray(labels).tobytes(), digest_size=16).digest()
+def digest(array: np.ndarray) -> bytes:
+    """A fingerprint of what an array holds."""
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).digest()
 
 
 class ShapePrior:

@@ -31,13 +31,13 @@ def answered():
 def seeds(nodes):
     """Seeds after a first update."""
     seeds = Seeds(*nodes)
-    assert seeds.take(drawn_first(), NOTHING, None, None, {1: "a"})
+    assert seeds.take(drawn_first(), None, None, {1: "a"})
     seeds.learn([{"axis": 0, "index": 2}, {"axis": 0, "index": 6}])
     return seeds
 
 
-def sent(seeds):
-    request = seeds.request()
+def sent(seeds, around=NOTHING):
+    request = seeds.request(around)
     whole = np.zeros(SHAPE, np.uint8)
     whole[tuple(slice(a, b) for a, b in request["seeds_box"])] = request["seeds"]
     return whole, request["complete_slices"], request["background"]
@@ -45,24 +45,24 @@ def sent(seeds):
 
 def test_the_first_time_everything_drawn_is_a_seed_and_slices_are_found(nodes):
     seeds = Seeds(*nodes)
-    seeds.take(drawn_first(), NOTHING, None, None, {1: "a"})
+    seeds.take(drawn_first(), None, None, {1: "a"})
     whole, complete, background = sent(seeds)
     np.testing.assert_array_equal(whole, drawn_first())
     assert (complete, background) == ("auto", None)
-    assert seeds.request()["seeds"].size == 5 * 4 * 6
+    assert seeds.request(NOTHING)["seeds"].size == 5 * 4 * 6
 
 
 def test_with_scribbles_around_no_slice_is_complete(nodes):
     seeds, around = Seeds(*nodes), NOTHING.copy()
     around[2, 1, 3:9] = True
-    seeds.take(drawn_first(), around, None, None, {1: "a"})
-    whole, complete, background = sent(seeds)
+    seeds.take(drawn_first(), None, None, {1: "a"})
+    whole, complete, background = sent(seeds, around)
     assert (complete, background) == ("none", BACKGROUND)
     np.testing.assert_array_equal(whole == BACKGROUND, around)
     seeds.learn([])
     now = answered()
     now[4, 5, 5] = 0
-    seeds.take(now, NOTHING, answered(), (0, 4), {1: "a"})  # these scribbles were taken away again
+    seeds.take(now, answered(), (0, 4), {1: "a"})  # these scribbles were taken away again
     whole, complete, background = sent(seeds)
     assert complete == {"0": [], "1": [], "2": []}  # though the proposed slice was corrected
     assert list(np.argwhere(whole == BACKGROUND)[0]) == [4, 5, 5]
@@ -71,18 +71,17 @@ def test_with_scribbles_around_no_slice_is_complete(nodes):
 
 def test_scribbles_around_leave_what_was_drawn_as_it_is(nodes):
     seeds = Seeds(*nodes)
-    seeds.take(drawn_first(), drawn_first() > 0, None, None, {1: "a"})
-    np.testing.assert_array_equal(sent(seeds)[0], drawn_first())
+    seeds.take(drawn_first(), None, None, {1: "a"})
+    np.testing.assert_array_equal(sent(seeds, drawn_first() > 0)[0], drawn_first())
 
 
 def test_slices_are_looked_for_again_where_no_background_is_left(nodes):
-    seeds, around = Seeds(*nodes), NOTHING.copy()
-    around[2, 1, 3:9] = True
-    seeds.take(drawn_first(), around, None, None, {1: "a"})
+    seeds = Seeds(*nodes)
+    seeds.take(drawn_first(), None, None, {1: "a"})
     seeds.learn([])
     now = answered()
     now[4, 9, 9] = 1
-    seeds.take(now, NOTHING, answered(), None, {1: "a"})
+    seeds.take(now, answered(), None, {1: "a"})
     assert sent(seeds)[1:] == ("auto", None)
 
 
@@ -90,7 +89,7 @@ def test_what_is_added_becomes_a_seed_and_what_is_erased_background(seeds):
     now = answered()
     now[3:7, 5, 5] = 0  # a tool that reaches through many slices
     now[4, 9, 11] = 2
-    assert not seeds.take(now, NOTHING, answered(), None, {1: "a", 2: "b"})
+    assert not seeds.take(now, answered(), None, {1: "a", 2: "b"})
     whole, complete, background = sent(seeds)
     assert (whole[3:7, 5, 5] == BACKGROUND).all()
     assert background == BACKGROUND
@@ -103,7 +102,7 @@ def test_corrected_slices_are_taken_as_they_are_now(seeds):
     now = answered()
     now[4, 3, 3] = 0
     now[5, 8, 9] = 1
-    seeds.take(now, NOTHING, answered(), None, {1: "a"})
+    seeds.take(now, answered(), None, {1: "a"})
     whole, complete, _background = sent(seeds)
     assert complete["0"] == [2, 4, 5, 6]
     np.testing.assert_array_equal(whole[4:6], now[4:6])
@@ -114,12 +113,12 @@ def test_among_many_touched_slices_only_those_redrawn_and_the_proposed_one_count
     now[2:7, 3, 3] = 0
     now[5] = 0
     now[5, 4:6, 4:8] = 1
-    seeds.take(now, NOTHING, answered(), (0, 3), {1: "a"})
+    seeds.take(now, answered(), (0, 3), {1: "a"})
     assert sent(seeds)[1]["0"] == [2, 3, 5, 6]
 
 
 def test_the_editors_own_undo_is_a_new_beginning_not_a_thousand_erasures(seeds):
-    assert seeds.take(drawn_first(), NOTHING, answered(), None, {1: "a"})
+    assert seeds.take(drawn_first(), answered(), None, {1: "a"})
     whole, complete, background = sent(seeds)
     np.testing.assert_array_equal(whole, drawn_first())
     assert (complete, background) == ("auto", None)
@@ -129,7 +128,7 @@ def test_seeds_of_a_removed_segment_are_forgotten(seeds):
     now = answered()
     now[now == 1] = 0
     now[4, 4, 4] = 2
-    seeds.take(now, NOTHING, now, None, {2: "b"})
+    seeds.take(now, now, None, {2: "b"})
     assert set(np.unique(sent(seeds)[0])) <= {0, 2, BACKGROUND}
 
 
@@ -137,7 +136,7 @@ def test_undo_brings_back_what_was_drawn_before(seeds):
     before = seeds.snapshot()
     now = answered()
     now[4, 5, 5] = 0
-    seeds.take(now, NOTHING, answered(), None, {1: "a"})
+    seeds.take(now, answered(), None, {1: "a"})
     seeds.reset(before)
     whole, complete, _background = sent(seeds)
     np.testing.assert_array_equal(whole, drawn_first())
@@ -147,7 +146,7 @@ def test_undo_brings_back_what_was_drawn_before(seeds):
 def test_seeds_are_found_again_in_a_saved_scene(seeds, nodes, tmp_path):
     now = answered()
     now[4, 5, 5] = 0
-    seeds.take(now, NOTHING, answered(), None, {1: "a"})
+    seeds.take(now, answered(), None, {1: "a"})
     expected = sent(seeds)
     slicer.util.saveScene(str(tmp_path / "scene.mrb"))
     slicer.mrmlScene.Clear(0)
@@ -173,7 +172,7 @@ def test_a_clone_gets_seeds_of_its_own(seeds, nodes):
     assert other.restore()  # what was drawn so far is in both
     now = answered()
     now[4, 5, 5] = 0
-    other.take(now, NOTHING, answered(), None, {1: "a"})
+    other.take(now, answered(), None, {1: "a"})
     again = Seeds(*nodes)
     assert again.restore()
     np.testing.assert_array_equal(sent(again)[0], drawn_first())

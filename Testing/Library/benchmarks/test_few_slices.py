@@ -44,7 +44,10 @@ def test_it_scores_the_slices_that_nobody_labelled(cases, options):
     assert row["dice"] > 0.8
 
 
-@pytest.mark.skipif(importlib.util.find_spec("slicer") is None, reason="needs slicer-core")
+@pytest.mark.skipif(
+    importlib.util.find_spec("slicer") is None,
+    reason="it is a filter of Slicer: slicer-core has wheels for some platforms only",
+)
 @pytest.mark.parametrize("options", [(), ("--strokes",)])
 def test_it_scores_grow_from_seeds(cases, options):
     assert scored(cases, "--grow-from-seeds", *options)["dice"] > 0.8
