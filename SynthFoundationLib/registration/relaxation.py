@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from scipy.linalg import expm, logm
+import torch
+from scipy.linalg import logm
 
 # Earlier rounds that tell how steps change from place to place.
 REMEMBERED = 4
@@ -53,7 +54,8 @@ class Relaxation:
         taken = self._foreseen(found)
         self._found = [*self._found, found][-REMEMBERED:]
         self._taken = [*self._taken, taken][-REMEMBERED:]
-        return np.real(expm(taken))
+        # Not SciPy's: it wakes threads of its own, which then keep torch's from their core for .1 s.
+        return torch.linalg.matrix_exp(torch.from_numpy(taken)).numpy()
 
     def _foreseen(self, found: np.ndarray) -> np.ndarray:
         if not self._found:
