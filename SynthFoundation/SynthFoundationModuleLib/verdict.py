@@ -54,10 +54,10 @@ def texts() -> dict[str, str]:
             "({recognised:.2f} of 1). Check head and foot, left and right."
         ),
         "overlap-part": _(
-            "The moved scan covers {percent:.0f} % of the fixed body; judge only where both are seen."
+            "The scans share at most {percent:.0f} % of what either shows; judge only where both are seen."
         ),
         "overlap-little": _(
-            "The moved scan covers {percent:.0f} % of the fixed body: too little to align by."
+            "The scans share at most {percent:.0f} % of what either shows: too little to align by."
         ),
         "folds": _("The deformation folds over itself in {percent:.2g} % of the voxels."),
         "rough": _("The deformation is rough (log-Jacobian spread {spread:.2f})."),

@@ -11,6 +11,7 @@ from .channels import channel_mix, mixed
 from .deformable import Level, Velocity, pooled
 from .described import Described
 from .discrete import displacement_by_search
+from .scan import shared_domain
 
 if TYPE_CHECKING:
     from ..geometry import Grid, Transform
@@ -44,9 +45,9 @@ class Finest(NamedTuple):
         return Level(*sides, pooled(self.weight, factor), grid.coarsened(factor))
 
 
-def data_grid(fixed: Scan, moving: Scan, options: DeformableSettings) -> Grid:
-    """Where features are taken: around the patient, as fine as is useful and allowed."""
-    domain = fixed.cropped(options.margin_mm)
+def data_grid(fixed: Scan, moving: Scan, linear: Transform, options: DeformableSettings) -> Grid:
+    """Where features are taken: where both scans show the patient, as fine as is useful and allowed."""
+    domain = shared_domain(fixed, moving, linear, options.margin_mm)
     spacing = max(
         (domain.extent.prod() / options.voxels) ** (1 / 3),
         fixed.finest,

@@ -12,6 +12,7 @@ from ..geometry import Affine, Composite, Grid, Transform
 from .landmarks import fix_a_pose, rigid_from_landmarks
 from .linear import LinearKind, Pull, register_linear
 from .relaxation import Relaxation
+from .scan import shared_domain
 from .start import find_start
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def refine_pose(
     what start it came from must not show in the result, nor in the bend that follows.
     """
     options = settings.linear
-    domain = fixed.cropped(settings.deformable.margin_mm)
+    domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin_mm)
     for level, voxels in enumerate(options.voxels):
         spacing = max(domain.extent.max() / voxels, fixed.finest)
         grid = domain.with_spacing(spacing)

@@ -14,6 +14,7 @@ from ..geometry import Affine, DisplacementField, Grid, Transform, grid_points, 
 from ..images import Image
 from .comparison import correlation
 from .landmarks import landmark_error
+from .scan import shared_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,12 +50,22 @@ class Look:
         features = Image(self._reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
         return correlation(self._reference, moved, weight), overlap, features
 
+    def moving_seen(self, backward: Transform) -> float:
+        """Share of the patient in the moving scan that the fixed one covers."""
+        body = self._near_moving.body
+        seen = self._near_fixed.weight_on(self._near_moving.grid, backward)
+        return float((body * seen).sum() / body.sum().clamp_min(1e-6))
+
     def recognised(self, transform: Transform) -> float:
-        """The same correlation in the eyes of the bundled network, where `Descriptor.recognises`."""
-        moved = self._descriptor.recognised(self._near_moving.on(self.grid, transform))
-        return correlation(
-            self._known, moved, self._inside * self._near_moving.weight_on(self.grid, transform)
-        )
+        """The same correlation in the eyes of the bundled network, where `Descriptor.recognises`.
+
+        A scan that shows a small part of the other is looked at closely: the network needs the voxels.
+        """
+        part = shared_part(self.fixed, self._moving, transform, margin_mm=0.0)
+        near = self if part is None else Look(part, self._moving, self._descriptor)
+        moved = near._descriptor.recognised(near._near_moving.on(near.grid, transform))
+        weight = near._inside * near._near_moving.weight_on(near.grid, transform)
+        return correlation(near._known, moved, weight)
 
     @cached_property
     def before(self) -> float:
@@ -106,6 +117,7 @@ def describe(
         "similarity": {"before": look.before, "after": after},
         "recognised": recognised(),
         "overlap": overlap,
+        "overlap_of_moving": look.moving_seen(backward),
         "header_turn_degrees": _turn(forward, grid),
         "inverse_consistency_mm": _inverse_error(forward, backward, look.grid, look.body),
         "landmark_error_mm": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,6 +15,13 @@ from ..geometry import Affine, Grid, Transform, covered, resample
 from ..images import Image, foreground, normalise
 from ..images.foreground import is_padding
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Where less than this share of the fixed scan is seen in the moving one, that part alone is compared.
+SMALL_SHARE = 0.75
+# Points along each edge of a box that tell where it is moved to.
+EDGE_POINTS = 5
 # A voxel counts as picture, and not as padding, where at least this share of it is.
 HELD_SHARE = 0.5
 
@@ -45,6 +53,11 @@ class Scan:
     def thickest(self) -> float:
         """The largest voxel edge, mm: the slice thickness of most scans."""
         return max(self.grid.spacing)
+
+    @property
+    def longest(self) -> float:
+        """Its longest side, mm."""
+        return float(self.grid.extent.max())
 
     def masked(self, mask: Image | None, what: str) -> Scan:
         """The scan compared inside the mask only, wherever the mask's grid lies; None compares everywhere.
@@ -120,13 +133,16 @@ class Scan:
 
     def around_patient(self, margin_mm: float) -> Scan:
         """The part of the scan that holds the patient and a margin around."""
-        start, stop = self._box(margin_mm)
+        return self.part(*self._box(margin_mm))
+
+    def part(self, start: Sequence[int], stop: Sequence[int]) -> Scan:
+        """The scan from voxel (i, j, k) to another, which no longer belongs to it."""
         part = (slice(None), *(slice(a, b) for a, b in zip(start[::-1], stop[::-1], strict=True)))
         parts = self.body[part], self.mask[part], self.held[part]
         return Scan(self.data[part], self.grid.cropped(start, stop), *parts)
 
     def _box(self, margin_mm: float) -> tuple[list[int], list[int]]:
-        """First voxels (i, j, k) of the box around the patient, and those behind its last."""
+        """First voxels (i, j, k) of the box around the patient, and the first behind it."""
         held = (self.body[0] * self.mask[0] > HELD_SHARE).cpu().numpy()
         start, stop = [], []
         for axis, size, spacing in zip((2, 1, 0), self.grid.size, self.grid.spacing, strict=True):
@@ -136,6 +152,34 @@ class Scan:
             start.append(max(0, int(low) - margin))
             stop.append(min(size, int(high) + 1 + margin))
         return start, stop
+
+
+def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin_mm: float) -> Scan | None:
+    """What the moving scan shows of the patient in the fixed one and a margin, if that is far smaller."""
+    start, stop = (np.array(end) for end in fixed._box(margin_mm))
+    first, last = _reached(moving.cropped(margin_mm), transform, fixed.grid, margin_mm)
+    first, last = np.maximum(start, first), np.minimum(stop, last)
+    if (first >= last).any() or (last - first).prod() >= SMALL_SHARE * (stop - start).prod():
+        return None
+    return fixed.part(first.tolist(), last.tolist())
+
+
+def shared_domain(fixed: Scan, moving: Scan, transform: Transform, margin_mm: float) -> Grid:
+    """Where the scans are to be compared: around the patient, or what both show of it if that is far smaller.
+
+    A scan of one organ is placed in one of the whole body on voxels that suit the organ.
+    """
+    part = shared_part(fixed, moving, transform, margin_mm)
+    return fixed.cropped(margin_mm) if part is None else part.grid
+
+
+def _reached(box: Grid, transform: Transform, grid: Grid, margin_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """First voxels (i, j, k) of `grid` in a box of the moving scan and a margin, and the first behind it."""
+    places = np.meshgrid(*[np.linspace(-0.5, n - 0.5, EDGE_POINTS) for n in box.size])
+    points = transform.inverse().apply(box.to_physical(np.reshape(places, (3, -1)).T))
+    index = grid.to_index(points)
+    margin = margin_mm / np.array(grid.spacing)
+    return np.floor(index.min(0) - margin).astype(int), np.ceil(index.max(0) + margin).astype(int) + 1
 
 
 def prepare(image: Image, device: torch.device) -> Scan:

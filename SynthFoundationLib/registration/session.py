@@ -28,14 +28,13 @@ from .linear import LinearKind
 from .pose import Pose, first_pose, refine_pose
 from .quality import Look, describe
 from .result import Registration
-from .scan import Scan, prepare
+from .scan import Scan, prepare, shared_domain
 from .settings import Settings
 from .smoothness import Smoothness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..geometry import Grid
     from .deformable import Forces
 
 TransformKind = Literal["rigid", "affine", "deformable"]
@@ -151,20 +150,25 @@ class RegistrationSession:
             torch.manual_seed(self.seed)
             fixed = self._scans[0].masked(guides.fixed_mask, "the fixed image")
             moving = self._scans[1].masked(guides.moving_mask, "the moving image")
-            grid = data_grid(fixed, moving, self.settings.deformable)
-            domain = fixed.cropped(self.settings.deformable.margin_mm)
-            if self._features is not None and not covers(self._features.grid, domain):
+            if not self._features_reach(fixed, moving):
                 self._near = self._features = self._whole = self._searched = self._settled = None
             course = Course(self._shares(), progress, on_state)
             look = self._look.under(fixed, moving) if guides.masked else self._look
             pose = self._aligned(fixed, moving, guides, look, course)
             velocity = None
             if self.kind == "deformable":
-                velocity = self._deformed(fixed, moving, grid, pose, guides, course)
+                velocity = self._deformed(fixed, moving, pose, guides, course)
             forward, backward = _transforms(velocity, pose)
         field_grid = None if velocity is None else velocity.grid
         measure = partial(describe, look, self._recognised, forward, backward, guides.landmarks, field_grid)
         return Registration(self.fixed, self.moving, forward, backward, self._done(course, guides), measure)
+
+    def _features_reach(self, fixed: Scan, moving: Scan) -> bool:
+        """Whether the features that are there, if any, are all that is to be compared."""
+        if self._features is None or self._pose is None:
+            return True
+        domain = shared_domain(fixed, moving, self._pose.transform, self.settings.deformable.margin_mm)
+        return covers(self._features.grid, domain)
 
     def _shares(self) -> dict[str, float]:
         """The stages that lie ahead, with about how long each takes beside the others."""
@@ -200,11 +204,10 @@ class RegistrationSession:
             self._recognised = cache(partial(look.recognised, refined.transform))
         return refined
 
-    def _deformed(
-        self, fixed: Scan, moving: Scan, grid: Grid, pose: Pose, guides: Guides, course: Course
-    ) -> Velocity:
+    def _deformed(self, fixed: Scan, moving: Scan, pose: Pose, guides: Guides, course: Course) -> Velocity:
         """The velocity whose exponential, followed by the pose, aligns the images."""
         options, linear = self.settings.deformable, pose.transform
+        grid = data_grid(fixed, moving, linear, options)
         iterations = self._iterations()
         with course.stage("features") as beat:
             seen = None if guides.masked else self._whole

@@ -16,6 +16,7 @@ from ..geometry import Affine
 from .comparison import correlation
 from .course import Beat, silent
 from .linear import LinearKind, register_linear
+from .scan import shared_part
 from .search import Candidate, Search, right_angle_turns, tilts
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find_start(
     """
     patients = fixed.around_patient(settings.margin_mm), moving.around_patient(settings.margin_mm)
     refine = _Refinement(*_seen(*patients, settings.refine_voxels), features, settings, beat)
-    refined_once = _once(refine)
+    refined_once = _once(lambda candidate: _closer(refine(candidate), patients, features, settings, beat))
     recognised_once = None if recognised is None else _once(recognised)
     poses: list[Affine] = []
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
@@ -70,6 +71,21 @@ def _once(function: Callable[[Pose], Answer]) -> Callable[[Pose], Answer]:
         return known[key]
 
     return remembered
+
+
+def _closer(
+    candidate: Candidate,
+    patients: tuple[Scan, Scan],
+    features: CoarseFeatures,
+    settings: StartSettings,
+    beat: Beat,
+) -> Candidate:
+    """The candidate refined on voxels that suit what the moving scan shows, where that is a small part."""
+    fixed, moving = patients
+    part = shared_part(fixed, moving, Affine(candidate.matrix), settings.margin_mm)
+    if part is None or part.longest > settings.short * fixed.longest:
+        return candidate
+    return _Refinement(*_seen(part, moving, settings.refine_voxels), features, settings, beat)(candidate)
 
 
 class _Proposal(NamedTuple):
@@ -140,8 +156,8 @@ def _leant(ranked: list[Candidate], search: Search, settings: StartSettings, cou
 
 def _seen(fixed: Scan, moving: Scan, voxels: int) -> tuple[Scan, Scan, float]:
     """Both scans on voxels of which the larger has `voxels` along its longest axis, and their spacing."""
-    longest = max(fixed.grid.extent.max(), moving.grid.extent.max())
-    spacing = max(longest / voxels, min(*fixed.grid.spacing, *moving.grid.spacing))
+    longest = max(fixed.longest, moving.longest)
+    spacing = max(longest / voxels, min(fixed.finest, moving.finest))
     return fixed.at_spacing(spacing).continued(), moving.at_spacing(spacing).continued(), spacing
 
 

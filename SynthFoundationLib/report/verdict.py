@@ -21,9 +21,9 @@ SENTENCES = {
         "({recognised:.2f} of 1). Check head and foot, left and right."
     ),
     "overlap-part": (
-        "The moved scan covers {percent:.0f} % of the fixed body; judge only where both are seen."
+        "The scans share at most {percent:.0f} % of what either shows; judge only where both are seen."
     ),
-    "overlap-little": "The moved scan covers {percent:.0f} % of the fixed body: too little to align by.",
+    "overlap-little": "The scans share at most {percent:.0f} % of what either shows: too little to align by.",
     "folds": "The deformation folds over itself in {percent:.2g} % of the voxels.",
     "rough": "The deformation is rough (log-Jacobian spread {spread:.2f}).",
     "volume-change": "Somewhere tissue changes its volume more than {factor:.0f}-fold.",
@@ -85,8 +85,8 @@ class Thresholds:
             right poses in pairs of head-neck CTs and hippocampus MRs reach it, and none of 128 wrong ones
             (docs/weights.md).
         similarity_loss: scans that were aligned from the start may lose so much by interpolation.
-        overlap, little_overlap: share of the fixed body that the moving scan must cover to be judged as a
-            whole, and to be judged at all.
+        overlap, little_overlap: share of the body in either scan that the other must cover to be judged as a
+            whole, and to be judged at all. A scan of one organ shares all it shows with one of the whole body.
         turn_degrees: patients lie less askew than that, so it is the headers that disagree.
         landmark_mm: landmarks can be placed more precisely than that by hand. They count as worse than before
             only where they miss by more than a voxel.
@@ -168,8 +168,9 @@ def _recognised(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Find
 
 
 def _overlap(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
-    overlap = number(report, "overlap")
-    if overlap is None or overlap >= limits.overlap:
+    shares = [number(report, key) for key in ("overlap", "overlap_of_moving")]
+    overlap = max((share for share in shares if share is not None), default=1.0)
+    if overlap >= limits.overlap:
         return
     if overlap >= limits.little_overlap:
         yield "look closely", Reason("overlap-part", percent=100 * overlap)

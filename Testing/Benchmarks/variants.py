@@ -3,7 +3,7 @@
 Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME …] [--only NAME …] [--seed N]
 
 PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
-wrong headers, cut, or sampled otherwise, the fixed one sampled otherwise. Printed is the mean distance in mm
+wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise. Printed is the mean distance in mm
 between where both results put a point of the patient, the wrong header undone; points that the unmodified
 result puts where a variant has been cut off do not count.
 """
@@ -24,6 +24,7 @@ from SynthFoundationLib.images import Image, as_image, foreground
 from SynthFoundationLib.registration import register
 
 POINTS = 5_000
+PLACES = ((0.0, 0.0, 0.0), (0.3, -0.3, 0.5), (-0.3, 0.3, -0.5))
 
 
 class Variant(NamedTuple):
@@ -88,6 +89,19 @@ def apart(one: Transform, other: Transform, points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(one.apply(points) - other.apply(points), axis=1)
 
 
+def organ(image: Image, share: float, where: Sequence[float]) -> Image:
+    """A cube of that share of the patient's length, as if one organ had been scanned.
+
+    `where`, from -1 to 1 along each axis, is how far from the middle of the patient it may lie.
+    """
+    held = foreground(image).nonzero().flip(1)
+    first, behind = held.amin(0).numpy(), held.amax(0).numpy() + 1
+    spacing = np.array(image.grid.spacing)
+    size = np.minimum(np.rint(share * ((behind - first) * spacing).max() / spacing), behind - first)
+    start = np.rint(first + (behind - first - size) * (1 + np.array(where)) / 2).astype(int)
+    return cropped(image, start.tolist(), (start + size.astype(int)).tolist())
+
+
 def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     """The pair in other clothes."""
     yield Variant("stored in another order", fixed, reordered(moving, (2, 0, 1), (False, True, True)))
@@ -103,6 +117,10 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
         start, stop = [0, 0, 0], list(moving.grid.size)
         start[axis] = stop[axis] // 5
         yield Variant(f"a fifth cut off along {name}", fixed, cropped(moving, start, stop))
+    for share in (0.5, 0.33):
+        for where in PLACES:
+            piece = organ(moving, share, where)
+            yield Variant(f"moving cut to {share} of its length, at {where}", fixed, piece)
     yield Variant("moving slices three times as thick", fixed, thickened(moving))
     yield Variant("fixed slices three times as thick", thickened(fixed), moving)
     yield Variant(

@@ -63,6 +63,14 @@ def test_each_number_has_its_say(change, word, reason):
     assert reason in verdict.reasons[0]
 
 
+def test_a_scan_of_one_organ_may_cover_little_of_the_other():
+    assert judge(HARMLESS | {"overlap": 0.05, "overlap_of_moving": 0.95}, voxel_mm=2.0).word == "good"
+    assert judge(HARMLESS | {"overlap": 0.95, "overlap_of_moving": 0.05}, voxel_mm=2.0).word == "good"
+    apart = judge(HARMLESS | {"overlap": 0.05, "overlap_of_moving": 0.08}, voxel_mm=2.0)
+    assert apart.word == "failed"
+    assert "8 %" in apart.reasons[0]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -79,7 +87,7 @@ def test_the_gravest_reason_comes_first():
     verdict = judge(HARMLESS | {"header_turn_degrees": 90.0, "folds_percent": 0.1, "overlap": 0.01}, 1.0)
     assert verdict.word == "failed"
     assert ["%" in reason for reason in verdict.reasons] == [True, True, False]
-    assert "covers" in verdict.reasons[0]
+    assert "share" in verdict.reasons[0]
 
 
 def test_a_reason_can_be_said_in_another_language():
