@@ -26,7 +26,7 @@ class StartSettings:
         kept_second: poses kept of the second search.
         lean_degrees, leaned: finer turns tried about each axis of so many poses, where none is believed.
         wide, wide_second: poses kept of both searches, and all refined, where none of those is recognised.
-        short: poses are refined on finer voxels, too, where the moving scan shows less of the fixed one's length.
+        short: a moving scan that shows less of the fixed one's length is placed on finer voxels, too.
         decisive: how many times better the best orientation must score for the search to end there.
         certain: a pose that is decided for, but scores less, has to be recognised.
         plausible: of how much of one scan the bundled network then has to find in the other.

@@ -86,7 +86,7 @@ class Thresholds:
             (docs/weights.md).
         similarity_loss: scans that were aligned from the start may lose so much by interpolation.
         overlap, little_overlap: share of the body in either scan that the other must cover to be judged as a
-            whole, and to be judged at all. A scan of one organ shares all it shows with one of the whole body.
+            whole, and to be judged at all; a scan of one organ shares all it shows.
         turn_degrees: patients lie less askew than that, so it is the headers that disagree.
         landmark_mm: landmarks can be placed more precisely than that by hand. They count as worse than before
             only where they miss by more than a voxel.
