@@ -3,9 +3,9 @@
 Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME …] [--only NAME …] [--seed N]
 
 PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
-wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise. Printed is the mean distance in mm
-between where both results put a point of the patient, the wrong header undone; points that the unmodified
-result puts where a variant has been cut off do not count.
+wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise.
+Printed is the mean distance in mm between where both results put a point of the patient, the wrong header
+undone; points that the unmodified result puts where a variant has been cut off do not count.
 """
 
 from __future__ import annotations
