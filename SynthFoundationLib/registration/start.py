@@ -44,7 +44,11 @@ def find_start(
     """
     patients = fixed.around_patient(settings.margin_mm), moving.around_patient(settings.margin_mm)
     refine = _Refinement(*_seen(*patients, settings.refine_voxels), features, settings, beat)
-    refined_once = _once(lambda candidate: _closer(refine(candidate), patients, features, settings, beat))
+
+    def closely(candidate: Candidate) -> Candidate:
+        return _closer(refine(candidate), patients, features, settings, beat)
+
+    refined_once = _once(closely)
     recognised_once = None if recognised is None else _once(recognised)
     poses: list[Affine] = []
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
