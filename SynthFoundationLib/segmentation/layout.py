@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from .drawn import Drawn
+
+if TYPE_CHECKING:
+    from ..geometry import Grid
 
 Box: TypeAlias = tuple[tuple[int, int], ...]  # from and to, per array axis (D, H, W)
 
 MARGIN = 2  # voxels around the body in which labels may still lie
 SPARE = 8  # voxels around what is drawn outside of it: more will be drawn there
 STRAY = 0.1  # share of a label that may lie outside because a brush slipped
+# Around structures, in mm and in shares of their longest side, that is worked on where all would be too much.
+AROUND_MM, AROUND_SHARE = 30.0, 0.75
+MOVES_AT = 0.33  # share of that below which something drawn makes it move
 
 
 def merged(
@@ -28,10 +35,64 @@ def merged(
 
 @dataclass(frozen=True)
 class Layout:
-    """Image voxels to one work voxel, per array axis, and boxes that count as body whatever they show."""
+    """Where to work.
+
+    Attributes:
+        factors: image voxels to one work voxel, per array axis.
+        beyond: boxes that count as body whatever they show.
+        within: the box that is worked on, or None for all.
+    """
 
     factors: tuple[int, ...] = (1, 1, 1)
     beyond: tuple[Box, ...] = ()
+    within: Box | None = None
+
+
+def focused(
+    layout: Layout, drawn: Drawn, grid: Grid, body: Box, most: int, background: int | None
+) -> Layout:
+    """The layout, looking closely at what is drawn if the whole body has too many voxels for that.
+
+    Who draws a nodule in a scan of the chest wants its outline, not another nodule.
+
+    Args:
+        layout: the one before.
+        drawn: what is labelled.
+        grid: of the image.
+        body: where the patient is.
+        most: how many work voxels there may be.
+        background: the label that stands for it; it may lie anywhere.
+    """
+    structures = drawn.where[drawn.labels != background] if background else drawn.where
+    spacing = grid.spacing[::-1]
+    if not len(structures):
+        return layout
+    box = _around(structures, grid.shape)
+    longest = max(length * s for length, s in zip(_lengths(box), spacing, strict=True))
+    margin = max(AROUND_MM, AROUND_SHARE * longest)
+    near, least = (
+        _grown(box, [int(np.ceil(share * margin / s)) for s in spacing], grid.shape)
+        for share in (1.0, MOVES_AT)
+    )
+    if layout.within is not None and _holds(layout.within, least):
+        return layout
+    fine, coarse = (merged(_lengths(one), spacing, most) for one in (near, body))
+    within = near if np.prod(fine) < np.prod(coarse) else None
+    return layout if within == layout.within else Layout(beyond=layout.beyond, within=within)
+
+
+def box_of(mask: np.ndarray) -> Box:
+    """The smallest box (D, H, W) that holds a mask which is not empty."""
+    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
+    return tuple((int(span[0]), int(span[-1]) + 1) for span in spans)
+
+
+def _holds(outer: Box, inner: Box) -> bool:
+    return all(a <= c and d <= b for (a, b), (c, d) in zip(outer, inner, strict=True))
+
+
+def _lengths(box: Box) -> tuple[int, ...]:
+    return tuple(b - a for a, b in box)
 
 
 def boxes_beyond(
@@ -48,9 +109,14 @@ def boxes_beyond(
     outside, total = drawn.labels[~held], np.bincount(drawn.labels)
     lost = np.flatnonzero(np.bincount(outside, minlength=len(total)) > STRAY * total)
     where = drawn.where[~held]
-    return tuple(_around(where[outside == label], shape) for label in lost if label != background)
+    boxes = (_around(where[outside == label], shape) for label in lost if label != background)
+    return tuple(_grown(box, (SPARE,) * 3, shape) for box in boxes)
 
 
 def _around(where: np.ndarray, shape: tuple[int, ...]) -> Box:
-    ends = zip(np.unravel_index(where, shape), shape, strict=True)
-    return tuple((max(0, int(w.min()) - SPARE), min(n, int(w.max()) + 1 + SPARE)) for w, n in ends)
+    return tuple((int(w.min()), int(w.max()) + 1) for w in np.unravel_index(where, shape))
+
+
+def _grown(box: Box, voxels: Sequence[int], shape: tuple[int, ...]) -> Box:
+    ends = zip(box, voxels, shape, strict=True)
+    return tuple((max(0, a - more), min(n, b + more)) for (a, b), more, n in ends)

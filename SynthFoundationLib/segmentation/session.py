@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -20,12 +20,12 @@ from .drawn import Drawn
 from .evidence import collect, fused
 from .glance import Show, glance
 from .head import Head
-from .layout import Layout, boxes_beyond
+from .layout import Layout, boxes_beyond, focused
 from .learning import go_on, new_head
 from .result import Result, Scores, changed_box, make_result
 from .seeds import CompleteSlices, Seeds, Slice, check_slices, read_seeds
 from .storage import load_session, save_session
-from .workspace import Workspace
+from .workspace import Body, Workspace
 
 MAX_VOXELS = 8_000_000
 MAX_VALUES = 300_000_000  # work voxels × labels
@@ -122,7 +122,7 @@ class FewShotSession:
         now, drawn = self._now, Drawn.of(labels)
         workspace = self._prepared(drawn, len(read.values), background)
         evidence = collect(workspace, read)
-        head = self._goes_on(read.values)
+        head = self._goes_on(read.values, workspace.layout)
         if head is None:
             head = new_head(workspace, evidence, len(read.values))
         else:
@@ -214,23 +214,34 @@ class FewShotSession:
 
     def _prepared(self, drawn: Drawn, labels: int, background: int | None) -> Workspace:
         """The features, at voxels so large that `labels` fit in memory, wherever structures are drawn."""
-        workspace = self._laid_out(self._workspace.layout if self._workspace else Layout(), labels)
+        layout = self._workspace.layout if self._workspace else Layout()
+        layout = focused(layout, drawn, self.grid, self._body.box, self._room(labels), background)
+        workspace = self._laid_out(layout, labels)
         beyond = boxes_beyond(drawn, workspace.holds(drawn.where), self.grid.shape, background)
         layout = workspace.layout
         return self._laid_out(replace(layout, beyond=(*layout.beyond, *beyond)), labels)
 
+    @cached_property
+    def _body(self) -> Body:
+        return Body(self.image)
+
     def _laid_out(self, layout: Layout, labels: int) -> Workspace:
         """The features on a layout, at larger voxels where `labels` would not fit in memory."""
-        room = max(50_000, min(self._max_voxels, MAX_VALUES // labels))
-        kept = self._workspace
+        room, kept = self._room(labels), self._workspace
         if kept is None or kept.layout != layout or kept.frame.voxels > room:
-            self._workspace = kept = Workspace(self.image, room, self._more(), layout)
+            self._workspace = kept = Workspace(self.image, self._body, room, self._more(), layout)
         return kept
 
-    def _goes_on(self, values: tuple[int, ...]) -> Head | None:
-        """A copy of the last head, if the labels are still the same."""
+    def _room(self, labels: int) -> int:
+        """How many work voxels there may be."""
+        return max(50_000, min(self._max_voxels, MAX_VALUES // labels))
+
+    def _goes_on(self, values: tuple[int, ...], layout: Layout) -> Head | None:
+        """A copy of the last head, if the labels are still the same and are looked at from as near."""
         now = self._now
         if now.head is None or now.last is None or now.last.values != values:
+            return None
+        if now.edits[-1].layout.within != layout.within:
             return None
         return now.head.copy()
 

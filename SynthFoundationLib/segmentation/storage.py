@@ -21,7 +21,7 @@ from .layout import Layout
 if TYPE_CHECKING:
     from .session import Edit
 
-FORMAT = "SynthFoundation few-shot session 2"
+FORMAT = "SynthFoundation few-shot session 3"
 
 
 def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
@@ -104,7 +104,8 @@ def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], gri
 def _layout(plain: dict[str, Any], grid: Grid) -> Layout:
     factors = tuple(int(factor) for factor in plain["factors"])
     beyond = tuple(tuple((int(a), int(b)) for a, b in box) for box in plain["beyond"])
-    ends = [zip(box, grid.shape, strict=True) for box in beyond]
+    within = plain["within"] and tuple((int(a), int(b)) for a, b in plain["within"])
+    ends = [zip(box, grid.shape, strict=True) for box in (*beyond, *([within] if within else []))]
     if len(factors) != 3 or min(factors) < 1 or not all(0 <= a < b <= n for box in ends for (a, b), n in box):
         raise ValueError("a layout of another image")
-    return Layout(factors, beyond)
+    return Layout(factors, beyond, within or None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..geometry import Grid, resample
 from ..images import Image, foreground, normalise
 from .agreement import Neighbours
 from .appearance import appearances, beside
-from .layout import MARGIN, Box, Layout, merged
+from .layout import MARGIN, Box, Layout, box_of, merged
 from .nearness import Nearness
 from .placement import placed
 from .seeds import Slice
@@ -97,12 +97,29 @@ class Frame:
 
 def frame_of(image: Image, mask: np.ndarray, max_voxels: int, least: tuple[int, ...] = (1, 1, 1)) -> Frame:
     """The box of `mask` in voxels merged further, along the finest axes, until `max_voxels` are left."""
-    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
-    start = tuple(int(s[0]) for s in spans)
-    stop = tuple(int(s[-1]) + 1 for s in spans)
+    start, stop = zip(*box_of(mask), strict=True)
     lengths = tuple(b - a for a, b in zip(start, stop, strict=True))
     factors = merged(lengths, image.grid.spacing[::-1], max_voxels, least)
     return Frame(image.grid, start, stop, factors)
+
+
+class Body:
+    """Where the patient is in an image, and the voxels around in which labels may still lie."""
+
+    def __init__(self, image: Image) -> None:
+        """Find it."""
+        self.mask = foreground(image)
+        self._around = maximum_filter(self.mask.numpy(), 2 * MARGIN + 1)
+        self.box = box_of(self._around)
+
+    def within(self, box: Box | None) -> np.ndarray:
+        """A (D, H, W) mask of the body in a box, or of the box if it holds none of it; None is everywhere."""
+        if box is None:
+            return self._around.copy()
+        inner = tuple(slice(*ends) for ends in box)
+        mask = np.zeros_like(self._around)
+        mask[inner] = self._around[inner] if self._around[inner].any() else True
+        return mask
 
 
 def position_scale(points: Tensor) -> float:
@@ -114,24 +131,30 @@ class Workspace:
     """Everything about an image that does not depend on labels, computed once and when first needed."""
 
     def __init__(
-        self, image: Image, max_voxels: int, extra: Image | None = None, layout: Layout | None = None
+        self,
+        image: Image,
+        body: Body,
+        max_voxels: int,
+        extra: Image | None = None,
+        layout: Layout | None = None,
     ) -> None:
-        """Find the body, choose the work voxels and describe them.
+        """Choose the work voxels and describe them.
 
         Args:
             image: the scan.
+            body: where the patient is in it.
             max_voxels: how many work voxels there may be.
             extra: channels to add to the description, such as learned features, on any grid.
             layout: boxes to add to the body, and how far voxels are merged at the least.
         """
-        body, wanted = foreground(image), layout or Layout()
-        mask = maximum_filter(body.numpy(), 2 * MARGIN + 1)
+        wanted = layout or Layout()
+        mask = body.within(wanted.within)
         for ends in wanted.beyond:
             mask[tuple(slice(*one) for one in ends)] = True
         self.frame = frame_of(image, mask, max_voxels, wanted.factors)
-        self.layout = Layout(self.frame.factors, wanted.beyond)
+        self.layout = replace(wanted, factors=self.frame.factors)
         grid = self.frame.work_grid
-        self.volume = normalise(image, body)
+        self.volume = normalise(image, body.mask)
         if self.frame.factors == (1, 1, 1):
             every = (slice(None), *self.frame.box)
             self.volume = self.volume[every].contiguous()

@@ -6,7 +6,7 @@ from SynthFoundationLib.images import Image
 from SynthFoundationLib.segmentation.evidence import collect, fused
 from SynthFoundationLib.segmentation.learning import AGAINST, LEARNED, SURE, beyond_doubt, new_head
 from SynthFoundationLib.segmentation.seeds import read_seeds
-from SynthFoundationLib.segmentation.workspace import Workspace
+from SynthFoundationLib.segmentation.workspace import Body, Workspace
 
 LABELLED = [6, 15]
 
@@ -24,7 +24,7 @@ def known():
     image, truth = ball()
     seeds = np.zeros_like(truth)
     seeds[LABELLED] = truth[LABELLED]
-    workspace = Workspace(image, 100_000)
+    workspace = Workspace(image, Body(image), 100_000)
     return workspace, collect(workspace, read_seeds(seeds, [(0, z) for z in LABELLED])), truth
 
 
