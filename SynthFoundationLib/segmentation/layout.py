@@ -48,9 +48,7 @@ class Layout:
     within: Box | None = None
 
 
-def focused(
-    layout: Layout, drawn: Drawn, grid: Grid, body: Box, most: int, background: int | None
-) -> Layout:
+def focused(layout: Layout, drawn: Drawn, grid: Grid, body: Box, most: int, background: int | None) -> Layout:
     """The layout, looking closely at what is drawn if the whole body has too many voxels for that.
 
     Who draws a nodule in a scan of the chest wants its outline, not another nodule.
