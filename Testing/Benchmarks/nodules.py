@@ -3,8 +3,8 @@
 Usage: python Testing/Benchmarks/nodules.py IMAGE [--spacing MM] [--radius MM …] [--draws N]
 
 The image is resampled to fine voxels with some noise, and a made nodule, a tenth brighter or darker, is put
-where there is tissue. Its middle slice and those half-way to its ends are labelled. Printed are the mean Dice
-on its other slices and the seconds of the first answer, in the whole scan and in a cube of 80 mm cut out of it.
+where there is tissue. Its middle slice and those half-way to its ends are labelled. Printed are the Dice on
+its other slices and the seconds of the first answer, in the whole scan and in a cube of 80 mm cut from it.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from SynthFoundationLib.segmentation import FewShotSession
 NOISE, CONTRAST = 0.02, 0.12  # of the range of intensities
 LUMPS_MM, LUMPINESS = 6.0, 0.18  # wavelength and depth of what makes a nodule no ball
 HALF_MM = 40.0
+ROW = "{:.3f} {:5.1f}, {:.3f} {:5.1f}"
 
 
 def nodule(grid: Grid, centre: np.ndarray, radius: float, rng: np.random.Generator) -> np.ndarray:
@@ -80,10 +81,8 @@ def main() -> None:
             part = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
             cut = Image(shown[(slice(None), *part)].contiguous(), grid.cropped(start[::-1], stop[::-1]))
             rows.append((*outlined(Image(shown, grid), truth.copy()), *outlined(cut, truth[part].copy())))
-            print(
-                f"{radius:4.0f} mm: {rows[-1][0]:.3f} {rows[-1][1]:5.1f}, {rows[-1][2]:.3f} {rows[-1][3]:5.1f}"
-            )
-    print("mean:   {:.3f} {:5.1f}, {:.3f} {:5.1f}".format(*np.mean(rows, 0)))
+            print(f"{radius:4.0f} mm: {ROW.format(*rows[-1])}")
+    print(f"mean:    {ROW.format(*np.mean(rows, 0))}")
 
 
 if __name__ == "__main__":
