@@ -12,10 +12,25 @@ from .geometry import matrix_of, vtk_matrix
 
 
 def show_blend(fixed: Any, moving: Any, percent: float) -> None:
-    """Show the moving volume over the fixed one, and fit the views to the fixed one."""
+    """Show the moving volume over the fixed one, fit the views to the fixed one, and go where both are."""
     slicer.util.setSliceViewerLayers(
         background=fixed, foreground=moving, foregroundOpacity=percent / 100, fit=True
     )
+    _go_where_both_are(fixed, moving)
+
+
+def _go_where_both_are(fixed: Any, moving: Any) -> None:
+    """Move views that miss one of the volumes: a scan of one organ may lie far from the other's middle."""
+    ends = np.zeros((2, 6))
+    for volume, bounds in zip((fixed, moving), ends, strict=True):
+        volume.GetRASBounds(bounds)
+    low, high = ends[:, ::2].max(0), ends[:, 1::2].min(0)
+    if (low >= high).any():
+        return
+    middle, half = (low + high) / 2, (high - low) / 2
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
+        if abs((_centre(node) - middle) @ _normal(node)) > half @ abs(_normal(node)):
+            node.JumpSliceByOffsetting(*middle)
 
 
 def set_blend(percent: float) -> None:
@@ -55,8 +70,7 @@ def visible_slices(volume: Any) -> list[tuple[int, int]]:
     depth = volume.GetImageData().GetDimensions()[::-1]
     found = set()
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode"):
-        centre = np.array([node.GetSliceToRAS().GetElement(row, 3) for row in range(3)])
-        ends = []
+        centre, ends = _centre(node), []
         for point in (centre, centre + _normal(node)):
             local = [0.0, 0.0, 0.0]
             volume.TransformPointFromWorld(point, local)
@@ -66,6 +80,11 @@ def visible_slices(volume: Any) -> list[tuple[int, int]]:
         if step.sum() < 1.05 * step[axis] and 0 <= index < depth[axis]:
             found.add((axis, index))
     return sorted(found)
+
+
+def _centre(slice_node: Any) -> np.ndarray:
+    matrix = slice_node.GetSliceToRAS()
+    return np.array([matrix.GetElement(row, 3) for row in range(3)])
 
 
 def _normal(slice_node: Any) -> np.ndarray:

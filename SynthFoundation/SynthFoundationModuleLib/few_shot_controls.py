@@ -14,6 +14,7 @@ from .few_shot import FewShot
 from .few_shot_sessions import few_shot
 from .panel import Panel, after, enable, show_text, telling
 from .process import Worker
+from .segments import surroundings
 
 LIVE_MS = 50
 
@@ -115,6 +116,8 @@ class FewShotControls(Panel):
         if self.session is not None:
             self._doubt.hide()
             self.session.accept()
+            text = _("The segment for the background is still there; remove it before you export.")
+            show_text(self.ui.segmentMessageLabel, text if surroundings(self.session.segmentation) else "")
             self.refresh()
 
     # -- what is shown ------------------------------------------------------------------------------------

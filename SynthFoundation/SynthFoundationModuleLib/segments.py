@@ -91,11 +91,15 @@ def structures(segmentation: Any) -> dict[int, str]:
     return {n: one for n, one in numbers.items() if not _is_background(content.GetSegment(one))}
 
 
-def background(segmentation: Any, volume: Any) -> np.ndarray:
-    """Where segments named *Background* lie on the voxels of the volume: drawn around structures, bool."""
+def surroundings(segmentation: Any) -> dict[int, str]:
+    """The segments named *Background*, drawn around structures, by number."""
     content, numbers = segmentation.GetSegmentation(), numbered(segmentation)
-    around = {n: one for n, one in numbers.items() if _is_background(content.GetSegment(one))}
-    return read(segmentation, volume, around) > 0
+    return {n: one for n, one in numbers.items() if _is_background(content.GetSegment(one))}
+
+
+def background(segmentation: Any, volume: Any) -> np.ndarray:
+    """Where the user drew what is around structures, bool on the voxels of the volume."""
+    return read(segmentation, volume, surroundings(segmentation)) > 0
 
 
 def _is_background(segment: Any) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import slicer
 from SynthFoundationModuleLib import few_shot
-from SynthFoundationModuleLib.display import jump_to, visible_slices
+from SynthFoundationModuleLib.display import jump_to, show_blend, visible_slices
 from SynthFoundationModuleLib.geometry import vtk_matrix
 from SynthFoundationModuleLib.process import WorkerError
 
@@ -36,6 +36,23 @@ def test_the_slices_in_view_are_found_by_axis(host):
     oblique[:2, :2] = np.array([[3, -4], [4, 3]]) / 5
     node.SetMatrixTransformToParent(vtk_matrix(oblique))
     assert [axis for axis, _index in visible_slices(volume)] == [0]  # the others cut it at a slant
+
+
+def test_views_go_where_both_volumes_are(host):
+    host.show_main_window()
+    whole, organ = scan("whole"), scan("organ")
+    show_blend(whole, organ, 50)
+    middle = visible_slices(whole)
+    assert len(middle) == 3
+    narrow = np.diag((1 / 8, 1 / 8, 1 / 8, 1))
+    narrow[:3, 3] = (20, -18, 25)
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    node.SetMatrixTransformToParent(vtk_matrix(narrow))
+    organ.SetAndObserveTransformNodeID(node.GetID())
+    show_blend(whole, organ, 50)
+    assert not set(visible_slices(whole)) & set(middle)
+    assert len(visible_slices(organ)) == 3  # inside of it
+    assert all(abs(index - BALL.shape[axis] / 2) < 3 for axis, index in visible_slices(organ))
 
 
 def test_slices_in_view_come_first_and_the_answer_has_the_last_word(host, painter):

@@ -116,6 +116,7 @@ def test_paint_update_undo_correct_accept(host, painter):
     np.testing.assert_array_equal(painter.found(), first)
 
     ui.acceptButton.click()
+    assert not ui.segmentMessageLabel.text
     np.testing.assert_array_equal(painter.found(), first)
     assert not ui.undoButton.enabled
     logic = slicer.vtkSlicerSegmentationsModuleLogic
@@ -145,6 +146,8 @@ def test_scribbles_inside_and_in_a_segment_named_background_are_enough(host, pai
     assert painter.dice() > 0.85  # no slice was taken as complete
     painter.click(painter.ui.undoButton)
     assert painter.dice() > 0.85
+    painter.ui.acceptButton.click()
+    assert "still there" in painter.ui.segmentMessageLabel.text
 
 
 def test_undoing_the_first_update_leaves_what_was_drawn(host, painter):
