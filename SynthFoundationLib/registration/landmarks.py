@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from ..geometry import Affine, Grid, Transform
+from ..geometry import Affine, Transform
 from ..geometry.fields import exponential_voxels, to_voxels
 from ..geometry.sampling import sample_at_index
 from .deformable import Forces, Velocity
@@ -19,15 +19,26 @@ if TYPE_CHECKING:
 
 # Below this ratio of the second to the first principal spread, landmarks lie on a line and fix no rotation.
 COLLINEAR = 0.05
-# Landmarks that spread over less than this share of the image say more about a place than about the pose.
+# Landmarks that spread over less than this share of a scan say more about a place than about the pose.
 LEAST_SPREAD = 0.1
+# Farther off than this share of a scan, no bend finds back.
+BENDS_REACH = 0.15
 
 
-def fix_a_pose(landmarks: Landmarks, grid: Grid) -> bool:
-    """Whether there are enough landmarks, far enough apart, to place the image by them alone."""
+def fix_a_pose(landmarks: Landmarks, length: float) -> bool:
+    """Whether there are enough landmarks, far enough apart, to place a scan of that length (mm) by them."""
     around = landmarks.fixed - landmarks.fixed.mean(0)
     spread = np.linalg.svd(around, compute_uv=False) / np.sqrt(len(around))
-    return len(around) >= 3 and bool(spread[1] > LEAST_SPREAD * grid.extent.max())
+    return len(around) >= 3 and bool(spread[1] > LEAST_SPREAD * length)
+
+
+def contradict(landmarks: Landmarks, pose: Transform, length: float) -> bool:
+    """Whether landmarks fix another pose of a scan of that length (mm), too far off for a bend to find."""
+    if not fix_a_pose(landmarks, length):
+        return False
+    own = rigid_from_landmarks(*landmarks)
+    gain = landmark_error(pose, *landmarks) - landmark_error(own, *landmarks)
+    return gain > BENDS_REACH * length
 
 
 def rigid_from_landmarks(fixed: np.ndarray, moving: np.ndarray) -> Affine:

@@ -54,8 +54,8 @@ def first_pose(
         return Pose(initial)
     if initial is not None:
         return Pose(Affine(), (initial,))
-    if landmarks is not None and fix_a_pose(landmarks, fixed.grid):
-        return Pose(rigid_from_landmarks(landmarks.fixed, landmarks.moving))
+    if landmarks is not None and fix_a_pose(landmarks, min(fixed.longest, moving.longest)):
+        return Pose(rigid_from_landmarks(*landmarks))
     start = settings.start if kind == "affine" else replace(settings.start, affine_rounds=0)
     return Pose(find_start(fixed, moving, descriptor.coarse, start, beat, recognised))
 

@@ -21,8 +21,8 @@ from .comparison import Descriptor
 from .course import Course, OnState, Progress
 from .deformable import Velocity, refine_velocity
 from .folding import unfolded
-from .guides import Guides, check_near, read_guides
-from .landmarks import pull_of_landmarks
+from .guides import Guides, Landmarks, check_near, read_guides
+from .landmarks import contradict, pull_of_landmarks
 from .levels import Features, Finest, compared, covers, data_grid, finest, searched
 from .linear import LinearKind
 from .pose import Pose, first_pose, refine_pose
@@ -130,11 +130,19 @@ class RegistrationSession:
         """Bring the result up to date; like `run`, with all that was found before, in seconds.
 
         Guidance that is not given again no longer counts. What a run that was stopped has not done is made
-        up for.
+        up for. Where landmarks say that the scan was placed wrong, it begins again from them.
         """
         guides = read_guides(fixed_mask, moving_mask, fixed_landmarks, moving_landmarks, stiffness)
         check_near(guides.landmarks, self.fixed.grid, self.moving.grid)
+        if self._misplaced(guides.landmarks):
+            self._forget()
         return self._solved(guides, progress, on_state)
+
+    def _misplaced(self, landmarks: Landmarks | None) -> bool:
+        """Whether landmarks contradict the pose that was found; one that was given is not doubted."""
+        if landmarks is None or self._pose is None or self._initial is not None:
+            return False
+        return contradict(landmarks, self._pose.transform, min(scan.longest for scan in self._scans))
 
     def _forget(self) -> None:
         self._pose: Pose | None = None

@@ -113,6 +113,22 @@ def test_landmarks_that_agree_with_the_images_change_little(session, pair, body)
     assert landmark_error(found.transform, body, pair[2].apply(body)) < before + 0.02
 
 
+def test_landmarks_that_contradict_the_pose_place_the_scan_anew(pair, body, brief):
+    session = RegistrationSession(pair[0], pair[1], settings=brief, features="mind")
+    session.run()
+    wrong = np.eye(4)
+    wrong[:3, 3] = (0.0, 40.0, 0.0)
+    session._pose = session._pose._replace(affine=Affine(wrong))
+    session._features = session._whole = session._searched = session._settled = None
+    assert landmark_error(session.update().transform, body, pair[2].apply(body)) > 20
+    places = body[:: len(body) // 6][:6]
+    guides = {"fixed_landmarks": places, "moving_landmarks": pair[2].apply(places)}
+    found = session.update(**guides)
+    assert landmark_error(found.transform, body, pair[2].apply(body)) < 2
+    assert found.report["stages"][0]["name"] == "start"
+    assert session.update(**guides).report["stages"][0]["name"] != "start"
+
+
 def test_stiffness_holds_back_and_softness_lets_go(session, body):
     place, target = places_and_targets(session, body, (5.0, 0, 0))
     spread, left = [], []
