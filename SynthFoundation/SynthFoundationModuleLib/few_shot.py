@@ -53,6 +53,7 @@ class FewShot:
         self.writing = False  # whether it is itself that changes the segments
         self._glances: list[tuple[Box, np.ndarray]] = []  # parts shown already, and what was there
         self._seconds = 0.0  # of the last answer
+        self.near = False  # whether that is of the surroundings of what is drawn alone
         self._begin()
         if self._seeds.restore():
             self._answers = Answers(read(segmentation, volume, structures(segmentation)))
@@ -289,7 +290,7 @@ class FewShot:
         for part in (box, *(glanced for glanced, _before in self._glances)):
             self._paste(self._answers.labels[part], part, drawn)
         self._glances.clear()
-        self._edits, self._seconds = answer["edits"], answer["seconds"]
+        self._edits, self._seconds, self.near = answer["edits"], answer["seconds"], answer["near"]
 
     def _glance(self, part: dict[str, Any], drawn: np.ndarray) -> None:
         """Show a part of the answer before the rest comes; `drawn` then holds it, as it is not the user's."""

@@ -169,6 +169,9 @@ class FewShotControls(Panel):
 
     def _done(self) -> None:
         self.ui.segmentProgressBar.visible = False
+        if self.session is not None and self.session.near:
+            text = _("This volume is large: only the surroundings of what is painted were looked at.")
+            show_text(self.ui.segmentMessageLabel, text)
         if self._doubt.shown and self.session is not None and self.session.confidence is not None:
             self._doubt.show(self.session.volume, self.session.confidence)
         self.refresh()

@@ -216,6 +216,8 @@ def _explain(result: Result) -> None:
     if result.detected:
         slices = " ".join(f"{axes[axis]}:{index}" for axis, index in result.complete_slices)
         tell(f"Taken as labelled completely: {slices or 'no slice'}")
+    if result.near:
+        say("The scan is large: only the surroundings of what is drawn were looked at, in its own voxels")
     if result.next_slice is not None:
         axis, index = result.next_slice
         say(f"The slice to label next would be {axes[axis]}:{index}")

@@ -50,6 +50,7 @@ class Result:
         changed: box of array slices, outside of which a session's answer before had the same labels and,
             but for 0.05, the same confidence; empty slices where nothing changed.
         limits: (n,) probability from which on a voxel got each of `values`.
+        near: whether, in a scan of many voxels, only the surroundings of what is drawn were looked at.
     """
 
     labels: LabelMap
@@ -60,6 +61,7 @@ class Result:
     values: tuple[int, ...]
     limits: Tensor = field(repr=False)
     scored: Callable[[], Scores] = field(repr=False)
+    near: bool = False
     changed: tuple[slice, slice, slice] | None = None
 
     @property
@@ -110,6 +112,7 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
         seeds.values,
         limits,
         lambda: scores,
+        frame.near,
     )
 
 

@@ -28,12 +28,20 @@ POSITION = 3.0  # weight of the position against one feature
 
 @dataclass(frozen=True)
 class Frame:
-    """Work voxels of an image: `start` … `stop` per array axis, `factors` image voxels to one."""
+    """Work voxels of an image.
+
+    Attributes:
+        grid: of the image.
+        start, stop: image voxels per array axis.
+        factors: so many image voxels to one.
+        near: whether they are only the surroundings of what is drawn.
+    """
 
     grid: Grid
     start: tuple[int, ...]
     stop: tuple[int, ...]
     factors: tuple[int, ...]
+    near: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -151,7 +159,8 @@ class Workspace:
         mask = body.within(wanted.within)
         for ends in wanted.beyond:
             mask[tuple(slice(*one) for one in ends)] = True
-        self.frame = frame_of(image, mask, max_voxels, wanted.factors)
+        frame = frame_of(image, mask, max_voxels, wanted.factors)
+        self.frame = replace(frame, near=wanted.within is not None)
         self.layout = replace(wanted, factors=self.frame.factors)
         grid = self.frame.work_grid
         self.volume = normalise(image, body.mask)

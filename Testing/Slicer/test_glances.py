@@ -125,6 +125,7 @@ def test_the_answer_replaces_what_was_shown_also_outside_its_box_but_no_stroke(p
         "next_slice": None,
         "complete_slices": [],
         "edits": 2,
+        "near": False,
         "seconds": 0.1,
     }
     done(answer)

@@ -44,6 +44,7 @@ def session(chest):
 def test_what_is_small_gets_the_scans_own_voxels(chest, session):
     result = session.update((on_slices(chest[1], 38, 41), GRID))
     assert session._workspace.frame.factors == (1, 1, 1)
+    assert result.near
     labels = result.labels.data.numpy()
     assert dice(labels, chest[1], 1) > 0.9
     assert not labels[ball(OTHER, 6)].any()
@@ -85,7 +86,9 @@ def test_undo_and_a_saved_session_look_from_as_near_as_before(chest, session, tm
     session.save(tmp_path / "near.npz")
     far = seeds.copy()
     far[OTHER] = 2
-    assert session.update((far, GRID), "none").labels.data[OTHER] == 2
+    whole = session.update((far, GRID), "none")
+    assert whole.labels.data[OTHER] == 2
+    assert not whole.near
     assert session._workspace.frame.factors != (1, 1, 1)
     assert torch.equal(session.undo().labels.data, near.labels.data)
     other = FewShotSession(session.image, "none", max_voxels=100_000)
