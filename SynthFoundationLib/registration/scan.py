@@ -143,15 +143,22 @@ class Scan:
 
     def _box(self, margin_mm: float) -> tuple[list[int], list[int]]:
         """First voxels (i, j, k) of the box around the patient, and the first behind it."""
-        held = (self.body[0] * self.mask[0] > HELD_SHARE).cpu().numpy()
         start, stop = [], []
-        for axis, size, spacing in zip((2, 1, 0), self.grid.size, self.grid.spacing, strict=True):
-            places = np.flatnonzero(held.any(axis=tuple(a for a in range(3) if a != axis)))
+        for (low, high), size, spacing in zip(self._patient, self.grid.size, self.grid.spacing, strict=True):
             margin = int(np.ceil(margin_mm / spacing))
-            low, high = (places[0], places[-1]) if len(places) else (0, size - 1)
-            start.append(max(0, int(low) - margin))
-            stop.append(min(size, int(high) + 1 + margin))
+            start.append(max(0, low - margin))
+            stop.append(min(size, high + 1 + margin))
         return start, stop
+
+    @cached_property
+    def _patient(self) -> list[tuple[int, int]]:
+        """First and last voxel of the patient along i, j and k; of the scan where nobody is."""
+        held = (self.body[0] * self.mask[0] > HELD_SHARE).cpu().numpy()
+        ends = []
+        for axis, size in zip((2, 1, 0), self.grid.size, strict=True):
+            places = np.flatnonzero(held.any(axis=tuple(a for a in range(3) if a != axis)))
+            ends.append((int(places[0]), int(places[-1])) if len(places) else (0, size - 1))
+        return ends
 
 
 def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin_mm: float) -> Scan | None:
