@@ -17,12 +17,13 @@ from .patches import Case, draw
 from .plan import Plan
 from .prediction import class_scores
 
-RATE, DECAY, WARM_UP = 1e-2, 1e-2, 20
+RATE, DECAY, WARM_UP = 3e-3, 1e-2, 20
+KEEPING = 0.33  # share of the rate at which a pretrained trunk learns, lest it forgets before heads know it
 BATCH = 2
 AVERAGE = 0.99  # the network that is kept is a moving average of the weights
 CHECKS = 10  # validations in a budget
 CHECK_SHARE = 0.15  # of the time may be spent on them
-PATIENCE = 0.4  # of the budget without a better validation, after which training ends
+PATIENCE = 0.4  # of the budget in which validations got no better, after which training ends
 SAVE_SECONDS = 60.0
 NOTHING = {"step": 0, "elapsed": 0.0}
 
@@ -68,13 +69,18 @@ class Trainer:
         held_out: Sequence[Case],
         device: torch.device,
         seed: int = 0,
+        pretrained: bool = False,
     ) -> None:
-        """Take a network, cases to learn from, and cases to validate on (may be none)."""
+        """Take a network, pretrained or not, cases to learn from, and cases to validate on (may be none)."""
         self.network, self.plan, self.cases, self.held_out = network.to(device), plan, cases, held_out
         self.device, self.seed, self.state = device, seed, State()
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.average)
-        self.optimiser = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+        trunk, heads = [], []
+        for name, parameter in network.named_parameters():
+            (trunk if name.startswith("trunk.") else heads).append(parameter)
+        groups = [{"params": trunk, "pace": KEEPING if pretrained else 1.0}, {"params": heads, "pace": 1.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=RATE, weight_decay=DECAY)
         self.loss = _loss()
 
     def start_average(self) -> None:
@@ -145,8 +151,9 @@ class Trainer:
         torch.manual_seed(rng.randrange(2**31))
         drawn = [draw(self.cases, self.plan.patch, rng) for _ in range(BATCH)]
         volumes, classes = (torch.stack(part).to(self.device) for part in zip(*drawn, strict=True))
+        rate = RATE * min(1.0, (self.state.step + 1) / WARM_UP) * max(0.0, 1 - used) ** 0.9
         for group in self.optimiser.param_groups:
-            group["lr"] = RATE * min(1.0, (self.state.step + 1) / WARM_UP) * max(0.0, 1 - used) ** 0.9
+            group["lr"] = group["pace"] * rate
         before = [buffer.clone() for buffer in self.network.buffers()]
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
@@ -180,7 +187,7 @@ class Trainer:
 
     def _since(self, budget: Budget, row: Mapping[str, float]) -> float:
         """The share of the budget that was used since a validation."""
-        return budget.used(self.state.elapsed - row["elapsed"], self.state.step - int(row["step"]))
+        return _between(budget, row, {"step": self.state.step, "elapsed": self.state.elapsed})
 
     @torch.no_grad()
     def _validate(self) -> None:
@@ -192,12 +199,18 @@ class Trainer:
             self.best.load_state_dict(self.average.state_dict())
 
     def _stuck(self, budget: Budget) -> bool:
-        """Whether the best validation is long ago; as long as nothing was found at all, it goes on."""
-        best = max(self.state.history, key=lambda row: row["dice"], default=None)
-        return best is not None and best["dice"] > 0 and self._since(budget, best) > PATIENCE
+        """Whether validations long after the best were worse; while nothing is found at all, it goes on."""
+        history = self.state.history
+        best = max(history, key=lambda row: row["dice"], default=NOTHING | {"dice": 0.0})
+        return best["dice"] > 0 and _between(budget, best, history[-1]) > PATIENCE
 
     def _told(self) -> str:
         return f", best Dice {self.state.best:.3f}" if self.state.history else ""
+
+
+def _between(budget: Budget, one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """The share of the budget that was used from one validation to another."""
+    return budget.used(other["elapsed"] - one["elapsed"], int(other["step"] - one["step"]))
 
 
 def _loss() -> Callable[[list[Tensor], Tensor], Tensor]:

@@ -88,7 +88,9 @@ def finetune(
         torch.manual_seed(seed)
         segmenter = before or _fresh(cases, init, architecture, modality, spacing)
         learned, held_out = _split([prepare(*case, segmenter.plan) for case in cases], seed)
-        trainer = Trainer(segmenter.network, segmenter.plan, learned, held_out, torch.device(device), seed)
+        pretrained = segmenter.about["init"] != SCRATCH
+        where = torch.device(device)
+        trainer = Trainer(segmenter.network, segmenter.plan, learned, held_out, where, seed, pretrained)
         if before is None:
             fit_probe(trainer.network, learned, segmenter.plan.patch, random.Random(seed))
             trainer.start_average()

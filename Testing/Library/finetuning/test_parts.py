@@ -20,7 +20,7 @@ from SynthFoundationLib.finetuning.intensities import Scale, find_scales, scaled
 from SynthFoundationLib.finetuning.network import SegmentationNet
 from SynthFoundationLib.finetuning.patches import Case, draw, prepare
 from SynthFoundationLib.finetuning.plan import Plan, make_plan
-from SynthFoundationLib.finetuning.trainer import Budget, Trainer
+from SynthFoundationLib.finetuning.trainer import Budget, State, Trainer
 from SynthFoundationLib.geometry import Grid, resample
 from SynthFoundationLib.images import Image, LabelMap
 
@@ -183,6 +183,31 @@ def test_a_training_resumed_with_less_time_uses_it(idle):
         trainer.run(Budget(1.0, 100), lambda: None, stop)
     trainer.run(Budget(1.0, 20), lambda: None, lambda *_: None)
     assert trainer.state.step == 19  # four tenths of the budget after the best, at step 10
+
+
+def test_patience_counts_validations_and_not_the_time_between_them(idle):
+    trainer, scores = idle
+    scores(lambda trainer: 0.5)
+    trainer.state = State(5, 0.0, [{"step": 1, "elapsed": 0.0, "dice": 0.4}], 0.4)
+    trainer.run(Budget(1.0, 8), lambda: None, lambda *_: None)
+    assert trainer.state.step == 8
+    assert trainer.state.best == 0.5
+
+
+@pytest.mark.parametrize("pretrained", [True, False])
+def test_a_pretrained_trunk_learns_more_slowly_than_what_is_new(cases, pretrained):
+    plan = make_plan(cases, TINY)
+    network = SegmentationNet(TINY, 1, 3)
+    before = {name: value.detach().clone() for name, value in network.named_parameters()}
+    case = prepare(*cases[0], plan)
+    trainer = Trainer(network, plan, [case], [], torch.device("cpu"), pretrained=pretrained)
+    trainer.run(Budget(1.0, 1), lambda: None, lambda *_: None)
+    after = dict(network.named_parameters())
+    moved = {name: float((after[name].detach() - value).abs().max()) for name, value in before.items()}
+    trunk = max(far for name, far in moved.items() if name.startswith("trunk."))
+    heads = max(far for name, far in moved.items() if not name.startswith("trunk."))
+    assert heads > 0  # Adam's first step is as long as its rate
+    assert trunk / heads == pytest.approx(0.33 if pretrained else 1.0, rel=0.1)
 
 
 def test_a_training_that_has_found_nothing_yet_goes_on_with_the_newest_network(idle):
