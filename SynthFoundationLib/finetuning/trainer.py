@@ -76,7 +76,8 @@ class Trainer:
         self.device, self.seed, self.state = device, seed, State()
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.best = copy.deepcopy(self.average)
-        trunk, heads = [], []
+        trunk: list[nn.Parameter] = []
+        heads: list[nn.Parameter] = []
         for name, parameter in network.named_parameters():
             (trunk if name.startswith("trunk.") else heads).append(parameter)
         groups = [{"params": trunk, "pace": KEEPING if pretrained else 1.0}, {"params": heads, "pace": 1.0}]
