@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..files import replacing
 from ..geometry import Grid
 from .drawn import Drawn
-from .layout import Layout
+from .layout import Box, Layout
 
 if TYPE_CHECKING:
     from .session import Edit
@@ -103,9 +103,14 @@ def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], gri
 
 def _layout(plain: dict[str, Any], grid: Grid) -> Layout:
     factors = tuple(int(factor) for factor in plain["factors"])
-    beyond = tuple(tuple((int(a), int(b)) for a, b in box) for box in plain["beyond"])
-    within = plain["within"] and tuple((int(a), int(b)) for a, b in plain["within"])
-    ends = [zip(box, grid.shape, strict=True) for box in (*beyond, *([within] if within else []))]
+    beyond = tuple(_box(box) for box in plain["beyond"])
+    within = None if plain["within"] is None else _box(plain["within"])
+    boxes = beyond if within is None else (*beyond, within)
+    ends = [zip(box, grid.shape, strict=True) for box in boxes]
     if len(factors) != 3 or min(factors) < 1 or not all(0 <= a < b <= n for box in ends for (a, b), n in box):
         raise ValueError("a layout of another image")
-    return Layout(factors, beyond, within or None)
+    return Layout(factors, beyond, within)
+
+
+def _box(plain: Sequence[Sequence[int]]) -> Box:
+    return tuple((int(a), int(b)) for a, b in plain)

@@ -6,7 +6,7 @@ import torch
 from ellipsoids import dice, on_slices
 
 from SynthFoundationLib.geometry import Grid
-from SynthFoundationLib.images import Image
+from SynthFoundationLib.images import Image, LabelMap
 from SynthFoundationLib.segmentation import FewShotSession
 from SynthFoundationLib.segmentation.drawn import Drawn
 from SynthFoundationLib.segmentation.layout import Layout, focused
@@ -23,8 +23,7 @@ def ball(centre, radius):
 
 
 def drawn(labels):
-    where = np.flatnonzero(labels)
-    return Drawn(where, labels.ravel()[where].astype(np.uint16))
+    return Drawn.of(LabelMap(torch.from_numpy(labels), GRID))
 
 
 @pytest.fixture(scope="module")
