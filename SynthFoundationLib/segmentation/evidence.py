@@ -13,6 +13,7 @@ from .head import Head
 from .pulls import Pull, pulls_of
 from .result import Scores
 from .seeds import Seeds
+from .shape import IMPOSSIBLE
 from .workspace import Workspace
 
 TRUST = 0.6  # weight of appearance against shape: voxels are no independent witnesses
@@ -20,7 +21,7 @@ UNDONE = 0.5  # how far appearance counts how common labels are: shapes do as we
 CHUNK = 8_192  # voxels at a time: they stay in the cache
 WIDE = 16  # values in a row from which on its softmax is computed in vector registers
 MANY = 0.9  # share of candidates from which on picking them costs more than looking at all voxels
-ALONE = 2.0  # log-odds by shape at most where an axis has one slice: how far structures go on is a guess
+ALONE = 2.0  # log-odds by shape at most, far from an only slice: how far structures go on is a guess
 CERTAIN = 3.0  # log-odds of background above which appearance is not asked
 
 
@@ -73,14 +74,21 @@ def _gap(indices: list[int], length: int) -> float:
 def _prior(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int) -> Tensor:
     """Log-odds (D, H, W, n) by the shapes in complete slices, and by nearness where no axis has two."""
     most = max(map(len, planes.values()), default=0)
+    if most == 0:
+        return workspace.nearness.odds(work, count)
+    shapes = _shapes(workspace, work, planes, count)
     if most > 1:
-        return _shapes(workspace, work, planes, count)
-    near = workspace.nearness.odds(work, count)
-    return near.add_(_shapes(workspace, work, planes, count).clamp(-ALONE, ALONE)) if most else near
+        return shapes
+    if len(planes) == 1:
+        shapes = shapes.clamp(-ALONE, ALONE)
+    return workspace.nearness.odds(work, count).add_(shapes)
 
 
 def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int) -> Tensor:
-    """Log-odds (D, H, W, n) by shape; planes of several axes count by how sure they are."""
+    """Log-odds (D, H, W, n) by shape; planes of several axes count by how sure they are.
+
+    Where structures end the only plane of an axis knows the less, the farther away.
+    """
     total: Tensor | None = None
     weights = torch.zeros(*work.shape, 1)
     for axis, indices in planes.items():
@@ -88,7 +96,11 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
         odds, off = workspace.prior(axis).volume({z: stack[z] for z in indices}, count)
         if len(planes) == 1:
             return odds
-        weight = off.pow(-2).reshape([-1 if a == axis else 1 for a in range(4)])
+        off = off.reshape([-1 if a == axis else 1 for a in range(4)])
+        weight = off.pow(-2)
+        if len(indices) == 1:
+            limit = (-IMPOSSIBLE * weight / weight.max()).clamp_min(ALONE).half()
+            odds = odds.maximum(-limit).minimum(limit)
         total = odds * weight if total is None else total.add_(odds * weight)
         weights = weights + weight
     assert total is not None, "no plane"

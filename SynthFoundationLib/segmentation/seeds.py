@@ -13,9 +13,8 @@ from ..errors import InputError
 Slice: TypeAlias = tuple[int, int]  # array axis 0, 1 or 2 of (D, H, W), and index
 CompleteSlices: TypeAlias = "Literal['auto', 'none'] | Iterable[Slice]"
 
-NEIGHBOURS = 3  # slices on each side that a completely labelled one stands out from
-PROMINENCE = 3.0  # times as many labelled voxels as they have
-COVERED = 0.95  # share of the labelled voxels that complete slices must explain when nobody names them
+FLAT = 0.3  # least share of the labelled voxels that lies flat in slices where these are of several axes
+SPARE = 0.05  # share of the labelled voxels that slices of several axes may leave out
 
 
 @dataclass(frozen=True)
@@ -97,33 +96,81 @@ def check_slices(wanted: Iterable[Slice], shape: tuple[int, ...], what: str = "s
 
 
 def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
-    """Slices that look completely labelled, given that no background is: they explain nearly all labels.
+    """Slices that look completely labelled, given that no background is: they hold nearly all labels.
 
-    One axis is enough in most cases: the one along which fewest slices have labels. Slices of other axes are
-    added where they hold far more labelled voxels than their neighbours. What remains are scribbles.
+    A voxel with labelled neighbours in two directions and none in the third speaks for the slice it lies flat
+    in. Where few do, whole slabs are labelled, or single lines, in slices of one axis.
     """
-    counts = [labelled.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
-    filled = [np.flatnonzero(count) for count in counts]
-    extents = [
-        len(indices) / (indices[-1] - indices[0] + 1) if len(indices) > 1 else 0.0 for indices in filled
-    ]
+    at = labelled.nonzero()
+    if not len(at[0]):
+        return ()
+    low = [int(where.min()) for where in at]
+    inner = labelled[tuple(slice(a, int(where.max()) + 1) for a, where in zip(low, at, strict=True))]
+    beside = [_beside(inner, axis) for axis in range(3)]
+    flat = [inner & ~beside[axis] & beside[axis - 1] & beside[axis - 2] for axis in range(3)]
+    if sum(map(np.count_nonzero, flat)) < FLAT * len(at[0]):
+        found = _of_one_axis(inner)
+    else:
+        found = _needed(_by_votes(flat, inner), inner)
+    return tuple(sorted((axis, index + low[axis]) for axis, index in found))
+
+
+def _beside(labelled: np.ndarray, axis: int) -> np.ndarray:
+    """Whether a neighbour along the axis is labelled."""
+    along = np.moveaxis(labelled, axis, 0)
+    result = np.zeros_like(labelled)
+    found = np.moveaxis(result, axis, 0)
+    found[1:] |= along[:-1]
+    found[:-1] |= along[1:]
+    return result
+
+
+def _by_votes(flat: list[np.ndarray], labelled: np.ndarray) -> list[Slice]:
+    """Slices that hold the labels, those first that most voxels of their axis' mask (D, H, W) lie flat in."""
+    votes = [np.count_nonzero(flat[axis], axis=_across(axis)) for axis in range(3)]
+    slices = [(axis, int(index)) for axis in range(3) for index in np.flatnonzero(votes[axis])]
+    found: list[Slice] = []
+    left = labelled.copy()
+    for axis, index in sorted(slices, key=lambda one: -int(votes[one[0]][one[1]])):
+        plane = np.moveaxis(left, axis, 0)[index]
+        if plane.any():
+            found.append((axis, index))
+            plane[:] = False
+    axes = {axis for axis, _ in found}
+    if len(axes) == 1:
+        (axis,) = axes
+        found += [(axis, int(index)) for index in np.flatnonzero(left.any(_across(axis)))]
+    elif np.count_nonzero(left) > SPARE * np.count_nonzero(labelled):
+        found += _of_one_axis(left)
+    return found
+
+
+def _of_one_axis(labelled: np.ndarray) -> list[Slice]:
+    """All slices with labels of the axis along which these lie farthest apart."""
+    filled = [np.flatnonzero(labelled.any(_across(axis))) for axis in range(3)]
+    extents = [len(index) / (index[-1] - index[0] + 1) if len(index) > 1 else 0.0 for index in filled]
     axis = int(np.lexsort((range(3), extents))[0])
-    if extents[axis] <= 0.5:
-        return tuple((axis, int(index)) for index in filled[axis])
-    prominent = [
-        (a, int(z)) for a in range(3) for z in filled[a] if counts[a][z] > _surroundings(counts[a], int(z))
-    ]
-    explained = np.zeros_like(labelled)
-    for a, z in prominent:
-        np.moveaxis(explained, a, 0)[z] = True
-    if prominent and (labelled & explained).sum() >= COVERED * labelled.sum():
-        return tuple(sorted(prominent))
-    return tuple((axis, int(index)) for index in filled[axis])
+    return [(axis, int(index)) for index in filled[axis]]
 
 
-def _surroundings(counts: np.ndarray, index: int) -> float:
-    around = np.r_[counts[max(0, index - NEIGHBOURS) : index], counts[index + 1 : index + 1 + NEIGHBOURS]]
-    return PROMINENCE * float(np.median(around)) if len(around) else 0.0
+def _across(axis: int) -> tuple[int, ...]:
+    return tuple({0, 1, 2} - {axis})
+
+
+def _needed(slices: list[Slice], labelled: np.ndarray) -> list[Slice]:
+    """The slices without those of which the others hold every label; the last are left out first."""
+    held = np.zeros(labelled.shape, np.uint8)
+    for axis, index in slices:
+        np.moveaxis(held, axis, 0)[index] += 1
+    held[~labelled] = 9
+    kept = []
+    for axis, index in reversed(slices):
+        plane = np.moveaxis(held, axis, 0)[index]
+        if plane.min() > 1:
+            plane -= 1
+        else:
+            kept.append((axis, index))
+    return kept
 
 
 def parse_slices(text: str, axes: Sequence[str] = ("k", "j", "i")) -> CompleteSlices:

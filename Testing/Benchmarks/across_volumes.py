@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--init", help="pretrained weights; without them 'init' is left out")
     parser.add_argument("--steps", type=int, help="of each training; else --minutes")
     parser.add_argument("--minutes", type=float, default=5.0, help="of each training")
+    parser.add_argument("--device", default="cpu", help="of trainings: cpu, cuda, mps")
     parser.add_argument("--preset", default="default", help="of the registrations")
     parser.add_argument("--labels", type=int, nargs="+", help="labels to score; all of the query by default")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -172,9 +173,10 @@ def _method(
         options.minutes,
         steps=options.steps,
         architecture=_architecture(options.init),
+        device=options.device,
     )
     model.unlink()
-    return lambda name: predict(segmenter, draw.queries[name][0])
+    return lambda name: predict(segmenter, draw.queries[name][0], options.device)
 
 
 def _architecture(init: str | None) -> Any:

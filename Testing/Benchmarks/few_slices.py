@@ -1,14 +1,15 @@
 """Few labelled slices: mean Dice on the slices that nobody labelled, and seconds per edit.
 
-Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [--strokes] [--features none]
-                                               [--grow-from-seeds] [-o OUT.jsonl]
+Usage: python Testing/Benchmarks/few_slices.py CASES [-k 3 5 8] [-c NAME …] [--strokes] [--across]
+                                               [--features none] [--grow-from-seeds] [-o OUT.jsonl]
 
 CASES holds one folder per case: image.nii.gz, truth.nii.gz (labels 1 … n) and info.json with the array axis
 of the labelled slices, "n" and "slices_K"; without the latter, slices are the middles of K equal parts. With
 --strokes only the inner part of each structure is labelled in these slices, and a quarter of the voxels
-around structures as background. Seconds: `first_s` from reading the image to the first answer, or with
-features at hand in later rows; `edit_s` after one slice changed. --grow-from-seeds scores 3D Slicer's effect
-of that name.
+around structures as background. With --across a slice of each of the other two axes is labelled as well,
+and which slices are complete is left to be found. Seconds: `first_s` from reading the image to the first
+answer, or with features at hand in later rows; `edit_s` after one slice changed. --grow-from-seeds scores 3D
+Slicer's effect of that name.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("-c", "--case", nargs="+", help="beginnings of the names of the cases to score")
     parser.add_argument("-o", "--output", type=Path, help="a line of JSON per case and number")
     parser.add_argument("--strokes", action="store_true", help="label parts of the slices")
+    parser.add_argument("--across", action="store_true", help="label slices of the other axes, too")
     parser.add_argument("--grow-from-seeds", action="store_true", help="score Slicer's effect instead")
     parser.add_argument("--features", choices=["auto", "learned", "none"], default="auto")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -52,7 +54,7 @@ def main() -> None:
     for case in sorted(p.parent for p in arguments.cases.glob("*/info.json")):
         if arguments.case and not case.name.startswith(tuple(arguments.case)):
             continue
-        drawn = [Drawn.read(case, k, arguments.strokes) for k in arguments.k]
+        drawn = [Drawn.read(case, k, arguments.strokes, arguments.across) for k in arguments.k]
         rows = grown(case, drawn) if arguments.grow_from_seeds else answered(case, drawn, arguments.features)
         for row in rows:
             table[case.name.rsplit("_", 1)[0]][row["K"]].append(row["dice"])
@@ -73,12 +75,13 @@ class Drawn:
     truth: np.ndarray
     axis: int
     slices: list[int]
+    across: list[tuple[int, int]]
     labels: int
     strokes: bool
 
     @classmethod
-    def read(cls, case: Path, k: int, strokes: bool) -> Drawn:
-        """The seeds of K slices, or strokes in them."""
+    def read(cls, case: Path, k: int, strokes: bool, across: bool) -> Drawn:
+        """The seeds of K slices, or strokes in them; `across` adds a slice of each of the other axes."""
         info = json.loads((case / "info.json").read_text())
         truth, axis, labels = read_labels(case / "truth.nii.gz"), info["axis"], info["n"]
         planes = np.moveaxis(truth.data.numpy(), axis, 0)
@@ -86,8 +89,11 @@ class Drawn:
         drawn, generator = np.zeros_like(planes), np.random.default_rng(0)
         for z in slices:
             drawn[z] = stroked(planes[z], labels + 1, generator) if strokes else planes[z]
-        seeds = as_labels((np.ascontiguousarray(np.moveaxis(drawn, 0, axis)), truth.grid))
-        return cls(seeds, truth.data.numpy(), axis, slices, labels, strokes)
+        seeds, whole = np.ascontiguousarray(np.moveaxis(drawn, 0, axis)), truth.data.numpy()
+        others = [(a, evenly(np.moveaxis(whole, a, 0), 1)[0]) for a in {0, 1, 2} - {axis} if across]
+        for a, index in others:
+            np.moveaxis(seeds, a, 0)[index] = np.moveaxis(whole, a, 0)[index]
+        return cls(as_labels((seeds, truth.grid)), whole, axis, slices, others, labels, strokes)
 
     @property
     def background(self) -> int:
@@ -96,9 +102,10 @@ class Drawn:
 
     def scored(self, labels: np.ndarray, **more: float) -> dict:
         """A row of the table: Dice of each label over the slices that are not labelled, and the mean."""
-        kept = np.ones(self.truth.shape[self.axis], bool)
-        kept[self.slices] = False
-        ours, theirs = (np.compress(kept, a, self.axis) for a in (labels, self.truth))
+        kept = np.ones(self.truth.shape, bool)
+        for axis, index in [(self.axis, z) for z in self.slices] + self.across:
+            np.moveaxis(kept, axis, 0)[index] = False
+        ours, theirs = labels[kept], self.truth[kept]
         scores = [
             float(2 * ((ours == n) & (theirs == n)).sum() / max(1, (ours == n).sum() + (theirs == n).sum()))
             for n in range(1, self.labels + 1)
@@ -132,7 +139,7 @@ def answered(case: Path, drawn: list[Drawn], features: str) -> Iterator[dict]:
     start = time.perf_counter()
     session = FewShotSession(case / "image.nii.gz", features)
     for one in drawn:
-        complete = "none" if one.strokes else [(one.axis, z) for z in one.slices]
+        complete = "none" if one.strokes else "auto" if one.across else [(one.axis, z) for z in one.slices]
         background = one.background if one.strokes else None
         result = session.update(one.seeds, complete, background)
         first = time.perf_counter() - start

@@ -190,6 +190,34 @@ def test_complete_slices_are_found(planes):
     assert detect_complete(labelled(*planes) > 0) == planes
 
 
+def long_and_round(*planes):
+    """A tube along the first axis beside a ball, of which these slices are labelled."""
+    z, y, x = np.indices((40, 30, 30))
+    truth = ((y - 6) ** 2 + (x - 6) ** 2 <= 5) | ((z - 28) ** 2 + (y - 15) ** 2 + (x - 18) ** 2 <= 80)
+    seeds = np.zeros_like(truth)
+    for axis, index in planes:
+        np.moveaxis(seeds, axis, 0)[index] = np.moveaxis(truth, axis, 0)[index]
+    return seeds
+
+
+@pytest.mark.parametrize(
+    "planes",
+    [
+        ((0, 5), (1, 15), (2, 18)),
+        ((0, 3), (0, 12), (0, 21), (0, 30), (1, 13), (2, 20)),
+        ((0, 28), (1, 6), (1, 14), (2, 6), (2, 15)),
+        ((0, 4), (0, 9), (0, 14), (0, 19), (0, 24), (0, 29), (0, 34), (0, 39)),
+    ],
+)
+def test_complete_slices_of_several_axes_are_found_among_several_structures(planes):
+    seeds = long_and_round(*planes)
+    assert detect_complete(seeds) == planes
+    assert not seeds[25, 25, 25]
+    seeds[25, 25, 25] = True  # a slip of the hand says nothing of its slices
+    if len({axis for axis, _ in planes}) > 1:
+        assert detect_complete(seeds) == planes
+
+
 def test_empty_voxels_of_complete_slices_are_background():
     read = read_seeds(labelled((0, 5), (0, 10)))
     assert read.values == (0, 1, 4)

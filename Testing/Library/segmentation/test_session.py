@@ -62,6 +62,19 @@ def test_planes_of_two_directions_are_used_together(session, scan):
     np.testing.assert_array_equal(both[:, 18], truth[:, 18])
 
 
+def test_a_plane_beside_a_structure_does_not_take_it_away(session, scan):
+    truth = scan[1]
+    seeds = on_slices(truth, 6, 16, 25)
+    alone = session.update((seeds, GRID), [(0, 6), (0, 16), (0, 25)]).labels.data.numpy()
+    column = int(np.flatnonzero((truth == 7).any((0, 1)))[0]) - 2
+    assert (truth[:, :, column] == 3).any()
+    seeds[:, :, column] = truth[:, :, column]
+    session.clear()
+    found = session.update((seeds, GRID))
+    assert found.complete_slices == ((0, 6), (0, 16), (0, 25), (2, column))
+    assert dice(found.labels.data.numpy(), truth, 7) > dice(alone, truth, 7) - 0.15
+
+
 def test_one_slice_is_enough_for_a_structure_far_longer_than_wide():
     z, y, x = np.mgrid[:32, :36, :40]
     truth = ((y - 18) ** 2 + (x - 20 - 0.2 * (z - 16)) ** 2 < 16) & (z > 2) & (z < 29)
