@@ -101,14 +101,14 @@ def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
     A voxel with labelled neighbours in two directions and none in the third speaks for the slice it lies flat
     in. Where few do, whole slabs are labelled, or single lines, in slices of one axis.
     """
-    at = labelled.nonzero()
-    if not len(at[0]):
+    filled = [np.flatnonzero(labelled.any(_across(axis))) for axis in range(3)]
+    if not len(filled[0]):
         return ()
-    low = [int(where.min()) for where in at]
-    inner = labelled[tuple(slice(a, int(where.max()) + 1) for a, where in zip(low, at, strict=True))]
+    low = [int(indices[0]) for indices in filled]
+    inner = labelled[tuple(slice(int(indices[0]), int(indices[-1]) + 1) for indices in filled)]
     beside = [_beside(inner, axis) for axis in range(3)]
     flat = [inner & ~beside[axis] & beside[axis - 1] & beside[axis - 2] for axis in range(3)]
-    if sum(map(np.count_nonzero, flat)) < FLAT * len(at[0]):
+    if sum(map(np.count_nonzero, flat)) < FLAT * np.count_nonzero(inner):
         found = _of_one_axis(inner)
     else:
         found = _needed(_by_votes(flat, inner), inner)
