@@ -165,14 +165,18 @@ def test_thresholds_maximise_the_expected_dice():
     assert expected(limit) > tried[0.5] + 0.01
 
 
-def labelled(*planes, shape=(20, 24, 28)):
-    truth = np.zeros(shape, int)
-    truth[3:17, 5:19, 6:22] = 1
-    truth[8:14, 8:14, 8:14] = 4
+def on_planes(truth, planes):
     seeds = np.zeros_like(truth)
     for axis, index in planes:
         np.moveaxis(seeds, axis, 0)[index] = np.moveaxis(truth, axis, 0)[index]
     return seeds
+
+
+def labelled(*planes, shape=(20, 24, 28)):
+    truth = np.zeros(shape, int)
+    truth[3:17, 5:19, 6:22] = 1
+    truth[8:14, 8:14, 8:14] = 4
+    return on_planes(truth, planes)
 
 
 @pytest.mark.parametrize(
@@ -194,10 +198,7 @@ def long_and_round(*planes):
     """A tube along the first axis beside a ball, of which these slices are labelled."""
     z, y, x = np.indices((40, 30, 30))
     truth = ((y - 6) ** 2 + (x - 6) ** 2 <= 5) | ((z - 28) ** 2 + (y - 15) ** 2 + (x - 18) ** 2 <= 80)
-    seeds = np.zeros_like(truth)
-    for axis, index in planes:
-        np.moveaxis(seeds, axis, 0)[index] = np.moveaxis(truth, axis, 0)[index]
-    return seeds
+    return on_planes(truth, planes)
 
 
 @pytest.mark.parametrize(
