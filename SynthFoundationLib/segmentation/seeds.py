@@ -13,7 +13,7 @@ from ..errors import InputError
 Slice: TypeAlias = tuple[int, int]  # array axis 0, 1 or 2 of (D, H, W), and index
 CompleteSlices: TypeAlias = "Literal['auto', 'none'] | Iterable[Slice]"
 
-FLAT = 0.3  # least share of the labelled voxels that lies flat in slices where these are of several axes
+FLAT = 0.5  # least share of the labelled voxels that lies flat in slices where these are of several axes
 SPARE = 0.05  # share of the labelled voxels that slices of several axes may leave out
 
 
@@ -98,16 +98,16 @@ def check_slices(wanted: Iterable[Slice], shape: tuple[int, ...], what: str = "s
 def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
     """Slices that look completely labelled, given that no background is: they hold nearly all labels.
 
-    A voxel with labelled neighbours in two directions and none in the third speaks for the slice it lies flat
-    in. Where few do, whole slabs are labelled, or single lines, in slices of one axis.
+    A voxel in a row of one or two along one direction, and longer ones along the others, speaks for the slice
+    it lies flat in. Where few do, whole slabs are labelled, or single lines, in slices of one axis.
     """
     filled = [np.flatnonzero(labelled.any(_across(axis))) for axis in range(3)]
     if not len(filled[0]):
         return ()
     low = [int(indices[0]) for indices in filled]
     inner = labelled[tuple(slice(int(indices[0]), int(indices[-1]) + 1) for indices in filled)]
-    beside = [_beside(inner, axis) for axis in range(3)]
-    flat = [inner & ~beside[axis] & beside[axis - 1] & beside[axis - 2] for axis in range(3)]
+    rows = [_thickness(inner, axis) for axis in range(3)]
+    flat = [rows[axis] < np.minimum(rows[axis - 1], rows[axis - 2]) for axis in range(3)]
     if sum(map(np.count_nonzero, flat)) < FLAT * np.count_nonzero(inner):
         found = _of_one_axis(inner)
     else:
@@ -115,14 +115,15 @@ def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
     return tuple(sorted((axis, index + low[axis]) for axis, index in found))
 
 
-def _beside(labelled: np.ndarray, axis: int) -> np.ndarray:
-    """Whether a neighbour along the axis is labelled."""
+def _thickness(labelled: np.ndarray, axis: int) -> np.ndarray:
+    """How many labelled voxels lie in a row along the axis: 1, 2, or 3 for more; 0 where none is."""
     along = np.moveaxis(labelled, axis, 0)
-    result = np.zeros_like(labelled)
-    found = np.moveaxis(result, axis, 0)
-    found[1:] |= along[:-1]
-    found[:-1] |= along[1:]
-    return result
+    padded = np.pad(along, ((2, 2), (0, 0), (0, 0)))
+    two_before, before, after, two_after = padded[:-4], padded[1:-3], padded[3:-1], padded[4:]
+    beside = before | after
+    more = (before & after) | (before & two_before) | (after & two_after)
+    rows = along * (np.uint8(1) + beside + more)
+    return np.moveaxis(rows, 0, axis)
 
 
 def _by_votes(flat: list[np.ndarray], labelled: np.ndarray) -> list[Slice]:
