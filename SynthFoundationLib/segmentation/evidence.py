@@ -89,22 +89,31 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
 
     Where structures end the only plane of an axis knows the less, the farther away.
     """
-    total: Tensor | None = None
-    weights = torch.zeros(*work.shape, 1)
+    parts = []
     for axis, indices in planes.items():
         stack = np.moveaxis(work, axis, 0)
         odds, off = workspace.prior(axis).volume({z: stack[z] for z in indices}, count)
         if len(planes) == 1:
             return odds
-        off = off.reshape([-1 if a == axis else 1 for a in range(4)])
         weight = off.pow(-2)
-        if len(indices) == 1:
-            limit = (-IMPOSSIBLE * weight / weight.max()).clamp_min(ALONE).half()
-            odds = odds.maximum(-limit).minimum(limit)
-        total = odds * weight if total is None else total.add_(odds * weight)
-        weights = weights + weight
-    assert total is not None, "no plane"
-    return total.div_(weights).to(torch.float16)
+        most = -IMPOSSIBLE * weight / weight.max() if len(indices) == 1 else torch.full_like(off, torch.inf)
+        along = [-1 if a == axis else 1 for a in range(4)]
+        bounds = most.clamp_min(ALONE)
+        weight, most = (v.reshape(along).expand(len(work), -1, -1, -1) for v in (weight, bounds))
+        parts.append((odds, weight, most))
+    return _averaged(parts)
+
+
+def _averaged(parts: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
+    """The mean (D, H, W, n) of log-odds with weights and bounds, these (D, 1 or H, 1 or W, 1) each."""
+    result = torch.empty_like(parts[0][0])
+    for z in range(len(result)):  # sums of one slice stay in the cache
+        total, weights = torch.zeros(result.shape[1:]), torch.zeros(*result.shape[1:-1], 1)
+        for odds, weight, most in parts:
+            total.addcmul_(odds[z].float().maximum(-most[z]).minimum(most[z]), weight[z])
+            weights += weight[z]
+        result[z] = total.div_(weights)
+    return result
 
 
 def fused(workspace: Workspace, evidence: Evidence, head: Head) -> Scores:
