@@ -142,8 +142,10 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/__init__.py
   SynthFoundationLib/segmentation/agreement.py
   SynthFoundationLib/segmentation/appearance.py
+  SynthFoundationLib/segmentation/boxes.py
   SynthFoundationLib/segmentation/cases.py
   SynthFoundationLib/segmentation/channels.py
+  SynthFoundationLib/segmentation/complete.py
   SynthFoundationLib/segmentation/decide.py
   SynthFoundationLib/segmentation/disagreement.py
   SynthFoundationLib/segmentation/drawn.py

@@ -96,11 +96,11 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
         if len(planes) == 1:
             return odds
         weight = off.pow(-2)
-        most = -IMPOSSIBLE * weight / weight.max() if len(indices) == 1 else torch.full_like(off, torch.inf)
+        known = weight / weight.max() if len(indices) == 1 else torch.ones_like(weight)
+        bound = (-IMPOSSIBLE * known).clamp_min(ALONE)
         along = [-1 if a == axis else 1 for a in range(4)]
-        bounds = most.clamp_min(ALONE)
-        weight, most = (v.reshape(along).expand(len(work), -1, -1, -1) for v in (weight, bounds))
-        parts.append((odds, weight, most))
+        weight, bound = (values.reshape(along).expand(len(work), -1, -1, -1) for values in (weight, bound))
+        parts.append((odds, weight, bound))
     return _averaged(parts)
 
 
@@ -109,8 +109,8 @@ def _averaged(parts: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:
     result = torch.empty_like(parts[0][0])
     for z in range(len(result)):  # sums of one slice stay in the cache
         total, weights = torch.zeros(result.shape[1:]), torch.zeros(*result.shape[1:-1], 1)
-        for odds, weight, most in parts:
-            total.addcmul_(odds[z].float().maximum(-most[z]).minimum(most[z]), weight[z])
+        for odds, weight, bound in parts:
+            total.addcmul_(odds[z].float().maximum(-bound[z]).minimum(bound[z]), weight[z])
             weights += weight[z]
         result[z] = total.div_(weights)
     return result

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from .boxes import around
 from .drawn import Drawn
 
 if TYPE_CHECKING:
@@ -81,8 +82,7 @@ def focused(layout: Layout, drawn: Drawn, grid: Grid, body: Box, most: int, back
 
 def box_of(mask: np.ndarray) -> Box:
     """The smallest box (D, H, W) that holds a mask which is not empty."""
-    spans = [np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
-    return tuple((int(span[0]), int(span[-1]) + 1) for span in spans)
+    return tuple((side.start, side.stop) for side in around(mask))
 
 
 def _holds(outer: Box, inner: Box) -> bool:

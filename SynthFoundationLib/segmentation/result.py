@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..images import Image, LabelMap
+from .boxes import across, around
 from .decide import confidences, decided, thresholds
 from .filters import enlarged
 from .refine import refined
@@ -124,11 +125,7 @@ def changed_box(before: Result | None, after: Result) -> tuple[slice, slice, sli
     differs = before.labels.data.numpy() != after.labels.data.numpy()
     for one, two, out in zip(before.confidence.data[0], after.confidence.data[0], differs, strict=True):
         out |= ((one - two).abs_() > SEEN).numpy()
-    box = []
-    for axis in range(3):
-        held = np.flatnonzero(differs.any(axis=tuple({0, 1, 2} - {axis})))
-        box.append(slice(int(held[0]), int(held[-1]) + 1) if len(held) else slice(0, 0))
-    return tuple(box)  # type: ignore[return-value]
+    return around(differs)
 
 
 def _next_slice(scores: Scores, sure: Tensor, seeds: Seeds) -> Slice | None:
@@ -140,7 +137,7 @@ def _next_slice(scores: Scores, sure: Tensor, seeds: Seeds) -> Slice | None:
         return None
     best: tuple[float, Slice | None] = (0.0, None)
     for axis in sorted({axis for axis, _ in seeds.complete}) or [0]:
-        totals = doubt.sum(tuple({0, 1, 2} - {axis})).numpy()
+        totals = doubt.sum(across(axis)).numpy()
         totals = np.convolve(np.pad(totals, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
         totals[frame.among(axis, seeds.complete)] = 0
         if totals.max() > best[0]:

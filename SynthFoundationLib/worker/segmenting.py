@@ -17,6 +17,7 @@ from ..features.extract import FeatureVolume
 from ..features.weights import Weights
 from ..images import Image, LabelMap
 from ..segmentation import FewShotSession, Result, segment_from_support
+from ..segmentation.boxes import around
 from ..segmentation.support import CONTRASTS
 from .desk import DEVICES, extracted, release
 from .job import plain_grid
@@ -174,7 +175,7 @@ def _answer(job: Job, open_: Segmenting, result: Result | None, full: bool, star
     else:
         labels, sure = result.labels.data.numpy().astype(np.uint16), _bytes(result)
     changed = (labels != open_.labels) | (sure != open_.confidence)
-    box = tuple(slice(0, n) for n in labels.shape) if full else _bounds(changed)
+    box = tuple(slice(0, n) for n in labels.shape) if full else around(changed)
     answer = {
         "box": [[one.start, one.stop] for one in box],
         "labels": job.send_array(_small(labels[box])),
@@ -187,15 +188,6 @@ def _answer(job: Job, open_: Segmenting, result: Result | None, full: bool, star
     }
     open_.labels, open_.confidence = labels, sure
     return answer
-
-
-def _bounds(mask: np.ndarray) -> tuple[slice, ...]:
-    """The box of what is true; empty where nothing is."""
-    bounds = []
-    for axis in range(3):
-        held = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        bounds.append(slice(int(held[0]), int(held[-1]) + 1) if len(held) else slice(0, 0))
-    return tuple(bounds)
 
 
 def _slice(one: tuple[int, int] | None) -> dict[str, int] | None:

@@ -8,10 +8,11 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter1d, map_coordin
 from SynthFoundationLib.errors import Cancelled, InputError
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import Image
+from SynthFoundationLib.segmentation.complete import detect_complete
 from SynthFoundationLib.segmentation.decide import thresholds
 from SynthFoundationLib.segmentation.filters import gaussian, resized, smoothed
 from SynthFoundationLib.segmentation.placement import placed
-from SynthFoundationLib.segmentation.seeds import detect_complete, parse_slices, read_seeds
+from SynthFoundationLib.segmentation.seeds import parse_slices, read_seeds
 from SynthFoundationLib.segmentation.shape import ShapePrior
 from SynthFoundationLib.segmentation.tracking import Tracks, motion, warped
 from SynthFoundationLib.segmentation.workspace import frame_of

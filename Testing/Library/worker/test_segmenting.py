@@ -86,7 +86,7 @@ def test_an_edit_whose_answer_was_not_sent_is_taken_back(pair, truth, tmp_path, 
         params = {"session": "s", **params}
         job = Job(Request(1, "segment", params), SimpleNamespace(send=list), exchange)
         if cancelled:
-            monkeypatch.setattr(segmenting, "_bounds", lambda mask: job.cancel() or (slice(0, 1),) * 3)
+            monkeypatch.setattr(segmenting, "around", lambda mask: job.cancel() or (slice(0, 1),) * 3)
         with pytest.raises(Cancelled) if cancelled else nullcontext():
             method(job, desk)
 
