@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Number = TypeVar("Number", int, float)
 _IDENTITY = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 _ORTHONORMAL_TOLERANCE = 1e-3
+_PERSON_MM = 50.0  # what is shorter is no part of a person
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Grid:
     def extent(self) -> np.ndarray:
         """Edge lengths of the box that the voxels fill, in mm."""
         return np.array(self.size) * np.array(self.spacing)
+
+    @property
+    def millimetre(self) -> float:
+        """What a millimetre of a person is in this scan, mm: less in what is small, such as a mouse."""
+        return min(1.0, float(self.extent.max()) / _PERSON_MM)
 
     @property
     def center(self) -> np.ndarray:

@@ -16,7 +16,7 @@ from .hdf5_times import forget_times
 from .transforms import Affine, Composite, DisplacementField, Transform
 
 TRANSFORM_FILES = (".h5", ".tfm", ".txt", ".mat", ".xfm")
-_BSPLINE_SAMPLING_MM = 2.0
+_BSPLINE_SAMPLING_MM, _BSPLINE_SAMPLES = 2.0, 4  # at least so finely, and so many in each cell of its mesh
 _FARTHEST_MM = 1e6
 _HDF5_BYTES = 65_536  # of a file, besides its numbers
 
@@ -168,7 +168,8 @@ def _matrix(transform: sitk.Transform) -> np.ndarray:
 
 def _sampled(transform: sitk.BSplineTransform) -> DisplacementField:
     mesh = np.array(transform.GetTransformDomainPhysicalDimensions())
-    size = np.maximum(2, np.ceil(mesh / _BSPLINE_SAMPLING_MM).astype(int) + 1)
+    cells = np.array(transform.GetTransformDomainMeshSize())
+    size = 1 + np.maximum(_BSPLINE_SAMPLES * cells, np.ceil(mesh / _BSPLINE_SAMPLING_MM).astype(int))
     field = sitk.TransformToDisplacementField(
         transform,
         sitk.sitkVectorFloat64,

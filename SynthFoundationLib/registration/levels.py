@@ -47,7 +47,7 @@ class Finest(NamedTuple):
 
 def data_grid(fixed: Scan, moving: Scan, linear: Transform, options: DeformableSettings) -> Grid:
     """Where features are taken: where both scans show the patient, as fine as is useful and allowed."""
-    domain = shared_domain(fixed, moving, linear, options.margin_mm)
+    domain = shared_domain(fixed, moving, linear, options.margin)
     spacing = max(
         (domain.extent.prod() / options.voxels) ** (1 / 3),
         fixed.finest,

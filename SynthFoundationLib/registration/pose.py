@@ -76,7 +76,7 @@ def refine_pose(
     what start it came from must not show in the result, nor in the bend that follows.
     """
     options = settings.linear
-    domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin_mm)
+    domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin)
     for level, voxels in enumerate(options.voxels):
         spacing = max(domain.extent.max() / voxels, fixed.finest)
         grid = domain.with_spacing(spacing)

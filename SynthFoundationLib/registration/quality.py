@@ -61,7 +61,7 @@ class Look:
 
         A scan that shows a small part of the other is looked at closely: the network needs the voxels.
         """
-        part = shared_part(self.fixed, self._moving, transform, margin_mm=0.0)
+        part = shared_part(self.fixed, self._moving, transform, margin=0.0)
         near = self if part is None else Look(part, self._moving, self._descriptor)
         moved = near._descriptor.recognised(near._near_moving.on(near.grid, transform))
         weight = near._inside * near._near_moving.weight_on(near.grid, transform)

@@ -131,9 +131,14 @@ class Scan:
         """The part of the grid that holds the patient and a margin around."""
         return self.grid.cropped(*self._box(margin_mm))
 
-    def around_patient(self, margin_mm: float) -> Scan:
-        """The part of the scan that holds the patient and a margin around."""
-        return self.part(*self._box(margin_mm))
+    def around_patient(self, margin: float) -> Scan:
+        """The part of the scan that holds the patient and a margin around, a share of his longest side."""
+        return self.part(*self._box(margin * self.patient_mm))
+
+    @property
+    def patient_mm(self) -> float:
+        """The patient's longest side."""
+        return max((b - a + 1) * s for (a, b), s in zip(self._patient, self.grid.spacing, strict=True))
 
     def part(self, start: Sequence[int], stop: Sequence[int]) -> Scan:
         """The scan from voxel (i, j, k) to another, which no longer belongs to it."""
@@ -161,8 +166,12 @@ class Scan:
         return ends
 
 
-def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin_mm: float) -> Scan | None:
-    """What the moving scan shows of the patient in the fixed one and a margin, if that is far smaller."""
+def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin: float) -> Scan | None:
+    """What the moving scan shows of the patient in the fixed one and a margin, if that is far smaller.
+
+    The margin is a share of the longest side of the patient, or of as much of him as both scans show.
+    """
+    margin_mm = margin * min(fixed.patient_mm, moving.patient_mm)
     start, stop = (np.array(end) for end in fixed._box(margin_mm))
     first, last = _reached(moving.cropped(margin_mm), transform, fixed.grid, margin_mm)
     first, last = np.maximum(start, first), np.minimum(stop, last)
@@ -171,13 +180,13 @@ def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin_mm: floa
     return fixed.part(first.tolist(), last.tolist())
 
 
-def shared_domain(fixed: Scan, moving: Scan, transform: Transform, margin_mm: float) -> Grid:
+def shared_domain(fixed: Scan, moving: Scan, transform: Transform, margin: float) -> Grid:
     """Where the scans are to be compared: around the patient, or what both show of it if that is far smaller.
 
     A scan of one organ is placed in one of the whole body on voxels that suit the organ.
     """
-    part = shared_part(fixed, moving, transform, margin_mm)
-    return fixed.cropped(margin_mm) if part is None else part.grid
+    part = shared_part(fixed, moving, transform, margin)
+    return fixed.around_patient(margin).grid if part is None else part.grid
 
 
 def _reached(box: Grid, transform: Transform, grid: Grid, margin_mm: float) -> tuple[np.ndarray, np.ndarray]:

@@ -175,7 +175,7 @@ class RegistrationSession:
         """Whether the features that are there, if any, are all that is to be compared."""
         if self._features is None or self._pose is None:
             return True
-        domain = shared_domain(fixed, moving, self._pose.transform, self.settings.deformable.margin_mm)
+        domain = shared_domain(fixed, moving, self._pose.transform, self.settings.deformable.margin)
         return covers(self._features.grid, domain)
 
     def _shares(self) -> dict[str, float]:

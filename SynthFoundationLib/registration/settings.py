@@ -16,7 +16,7 @@ class StartSettings:
         search_voxels: voxels along the longest axis while orientations are tried.
         second_voxels: the same while right angles are tried again, both images cut to the patient.
         refine_voxels: the same, cut likewise, while the best poses are refined.
-        margin_mm: how much is left around the patient.
+        margin: how much is left around the patient, as a share of his longest side.
         tilt_degrees: turns tried about each axis where right angles decide nothing.
         tilted: poses about which these turns are tried.
         near_tilt_degrees: turns tried about each axis where right angles decide: they hide what lies between.
@@ -39,7 +39,7 @@ class StartSettings:
     search_voxels: int = 18
     second_voxels: int = 30
     refine_voxels: int = 32
-    margin_mm: float = 20.0
+    margin: float = 0.05
     tilt_degrees: tuple[float, ...] = (22.5, 45.0)
     tilted: int = 3
     near_tilt_degrees: tuple[float, ...] = (30.0,)
@@ -115,7 +115,7 @@ class DeformableSettings:
         solver_iterations: conjugate gradient steps in each of these.
         bending, stretching: smoothness, in units of the mean data curvature.
         slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
-        margin_mm: how much air around the patient takes part.
+        margin: how much air around the patient takes part, as a share of his longest side.
         air_weight: how much air counts against the patient.
     """
 
@@ -128,7 +128,7 @@ class DeformableSettings:
     bending: float = 10.0
     stretching: float = 1.0
     slice_share: float = 0.4
-    margin_mm: float = 10.0
+    margin: float = 0.02
     air_weight: float = 0.05
 
 

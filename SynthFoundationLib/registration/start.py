@@ -42,7 +42,7 @@ def find_start(
 
     `recognised` tells how much of one scan a network knows in the other under a pose, at most 1.
     """
-    patients = fixed.around_patient(settings.margin_mm), moving.around_patient(settings.margin_mm)
+    patients = fixed.around_patient(settings.margin), moving.around_patient(settings.margin)
     refine = _Refinement(*_seen(*patients, settings.refine_voxels), features, settings, beat)
 
     def closely(candidate: Candidate) -> Candidate:
@@ -86,7 +86,7 @@ def _closer(
 ) -> Candidate:
     """The candidate refined on voxels that suit what the moving scan shows, where that is a small part."""
     fixed, moving = patients
-    part = shared_part(fixed, moving, Affine(candidate.matrix), settings.margin_mm)
+    part = shared_part(fixed, moving, Affine(candidate.matrix), settings.margin)
     if part is None or part.longest > settings.short * fixed.longest:
         return candidate
     return _Refinement(*_seen(part, moving, settings.refine_voxels), features, settings, beat)(candidate)

@@ -68,7 +68,7 @@ def focused(layout: Layout, drawn: Drawn, grid: Grid, body: Box, most: int, back
         return layout
     box = _around(structures, grid.shape)
     longest = max(length * s for length, s in zip(_lengths(box), spacing, strict=True))
-    margin = max(AROUND_MM, AROUND_SHARE * longest)
+    margin = max(AROUND_MM * grid.millimetre, AROUND_SHARE * longest)
     near, least = (
         _grown(box, [int(np.ceil(share * margin / s)) for s in spacing], grid.shape)
         for share in (1.0, MOVES_AT)

@@ -15,14 +15,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .boxes import around
 from .filters import enlarged
 from .layout import merged
 from .shape import digest
 
-EDGE_MM = 200.0  # the way that a step over the whole range of intensities counts as
-FADE_MM = 8.0  # a voxel so much farther from a label than from all others has log-odds of -1
+# Lengths are in edges of a voxel of mean size, or shares of what is drawn: people and mice are alike.
+EDGE = 200.0  # the way that a step over the whole range of intensities counts as
+FADE = 1 / 16  # farther from a label than from all others by so much of what is drawn: log-odds of -1
+LEAST_FADE = 3.0  # where little is drawn, such as a single slice
 MOST = 4.0  # log-odds that nearness can give: what a voxel looks like may always speak against it
-FAR = 1e4  # mm
+FAR = 1e6
 VOXELS = 400_000
 SWEEPS = 2
 
@@ -33,8 +36,8 @@ class Nearness:
     def __init__(self, volume: Tensor, spacing: tuple[float, ...]) -> None:
         """Take contrasts (C, D, H, W) in 0…1 and mm along (D, H, W)."""
         self.shape = tuple(volume.shape[1:])
+        self.edges = np.array(spacing) / np.prod(spacing) ** (1 / 3)
         self.factors = merged(self.shape, spacing, VOXELS)
-        self.spacing = tuple(s * f for s, f in zip(spacing, self.factors, strict=True))
         self.volume = F.avg_pool3d(volume, self.factors, ceil_mode=True, count_include_pad=False)
         self._known: dict[tuple[int, bytes], Tensor] = {}
 
@@ -54,10 +57,17 @@ class Nearness:
         for (n, _), distance in self._known.items():
             odds[n] = distance
         _against_the_nearest_other(odds)
-        odds.div_(FADE_MM).clamp_(-MOST, MOST)
+        odds.div_(max(LEAST_FADE, FADE * self._longest(classes))).clamp_(-MOST, MOST)
         for rows, part in enlarged(odds, self.factors, self.shape):
             result[rows] = part.movedim(0, -1)
         return result
+
+    def _longest(self, classes: np.ndarray) -> float:
+        """The longest side of the box around what is drawn."""
+        sides = around(classes >= 0)
+        return float(
+            max(edge * (side.stop - side.start) for edge, side in zip(self.edges, sides, strict=True))
+        )
 
     def _measure(self, classes: np.ndarray, drawn: np.ndarray) -> None:
         """Know the distances to the classes that are drawn, and no others."""
@@ -71,7 +81,8 @@ class Nearness:
             places = np.unravel_index(spots[n], self.shape)
             distance[tuple(p // f for p, f in zip(places, self.factors, strict=True))] = 0.0
         if new:
-            self._known |= dict(zip(new, geodesic(start, self.volume, self.spacing), strict=True))
+            spacing = tuple((self.edges * self.factors).tolist())
+            self._known |= dict(zip(new, geodesic(start, self.volume, spacing), strict=True))
 
 
 def _against_the_nearest_other(distances: Tensor) -> None:
@@ -85,9 +96,9 @@ def _against_the_nearest_other(distances: Tensor) -> None:
 
 
 def geodesic(start: Tensor, volume: Tensor, spacing: tuple[float, ...]) -> Tensor:
-    """Length of the shortest way from where `start` (n, D, H, W) is 0 → (n, D, H, W) mm.
+    """Length of the shortest way from where `start` (n, D, H, W) is 0 → (n, D, H, W), in units of `spacing`.
 
-    A step costs its length and `EDGE_MM` times the change of the contrasts (C, D, H, W). Ways that wind back
+    A step costs its length and `EDGE` times the change of the contrasts (C, D, H, W). Ways that wind back
     and forth more than `SWEEPS` times are found longer than they are.
     """
     distance = start
@@ -103,7 +114,7 @@ def geodesic(start: Tensor, volume: Tensor, spacing: tuple[float, ...]) -> Tenso
 
 
 class _Way(NamedTuple):
-    """Pixels of a plane (n, H, W), those of the next one beside them in some direction, and how far, mm."""
+    """Pixels of a plane (n, H, W), those of the next one beside them in some direction, and how far."""
 
     start: tuple[slice, ...]
     end: tuple[slice, ...]
@@ -133,4 +144,4 @@ def _listen(here: Tensor, before: Tensor, seen: Tensor, seen_before: Tensor, way
     for start, end, length in ways:
         change = (seen[end] - seen_before[start]).abs_().mean(0)
         there = here[end]
-        torch.minimum(there, before[start] + change.mul_(EDGE_MM).add_(length), out=there)
+        torch.minimum(there, before[start] + change.mul_(EDGE).add_(length), out=there)

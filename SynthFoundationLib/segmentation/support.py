@@ -188,7 +188,8 @@ def _region(grid: Grid, support: Sequence[Support], values: Sequence[int]) -> np
     Raises:
         InputError: all of them land outside the image.
     """
-    coarse = grid.with_spacing([max(s, LOOK_MM) for s in grid.spacing])
+    unit = grid.millimetre
+    coarse = grid.with_spacing([max(s, LOOK_MM * unit) for s in grid.spacing])
     hit = np.zeros(coarse.shape, bool)
     for one in support:
         anything = (one.labels.data > 0)[None].float()
@@ -200,7 +201,7 @@ def _region(grid: Grid, support: Sequence[Support], values: Sequence[int]) -> np
         )
     where = np.argwhere(hit)
     ends = [grid.to_index(coarse.to_physical(w[::-1]))[::-1] for w in (where.min(0), where.max(0))]
-    margin = (NEAR_MM + LOOK_MM) / np.array(grid.spacing[::-1])
+    margin = (NEAR_MM + LOOK_MM) * unit / np.array(grid.spacing[::-1])
     low, high = np.floor(ends[0] - margin), np.ceil(ends[1] + margin) + 1
     mask = np.zeros(grid.shape, bool)
     mask[tuple(slice(max(0, int(a)), max(1, int(b))) for a, b in zip(low, high, strict=True))] = True
@@ -217,16 +218,17 @@ def _scores(
     moved = hold(Each(lambda one: one.moved(grid), support))
     landed = hold(Each(lambda one: one.landed(grid, values), support))
     anything = reduce(torch.maximum, Each(lambda votes: 1 - votes[0], landed)).numpy()
-    near, possible = (_around(anything > 0.05, mm, frame.spacing) for mm in (NEAR_MM, REACH_MM))
+    spacing = tuple(s / own.volume.grid.millimetre for s in frame.spacing)
+    near, possible = (_around(anything > 0.05, mm, spacing) for mm in (NEAR_MM, REACH_MM))
     same = contrast == "same" or (contrast == "auto" and _alike(mine[0], moved, near))
-    compared = partial(_compared, spacing=frame.spacing, same=same)
+    compared = partial(_compared, spacing=spacing, same=same)
     votes = matched_votes(compared(mine), hold(Each(compared, moved)), landed)
-    votes = smoothed(votes, tuple(BLUR_MM / s for s in frame.spacing))
+    votes = smoothed(votes, tuple(BLUR_MM / s for s in spacing))
     where = possible.flatten().nonzero().flatten()
     odds = votes.flatten(1).T[where].clamp_min_(LEAST_VOTE).log_()
     if same:
-        described = partial(_described, spacing=frame.spacing, near=near)
-        jitter = JITTER_MM * position_scale(near.nonzero() * torch.tensor(frame.spacing))
+        described = partial(_described, spacing=spacing, near=near)
+        jitter = JITTER_MM * position_scale(near.nonzero() * torch.tensor(spacing))
         rows, classes = described(mine), torch.cat([one.argmax(0)[near] for one in landed])
         head = _learned(Head(rows.shape[1], len(values)), Each(described, moved), classes, jitter)
         _add(odds, head, rows[possible[near]])

@@ -62,6 +62,13 @@ def test_nor_does_it_to_the_bend(pair, body, result):
     assert apart(found.transform, result.transform, body).max() < 0.3
 
 
+def test_a_mouse_is_placed_like_a_person(light, plain, body):
+    tenth = np.diag([0.1, 0.1, 0.1, 1.0])
+    found = affine(*(on_matrix(image.data, tenth @ image.grid.matrix) for image in light))
+    ends = 10 * found.transform.apply(0.1 * body)
+    assert np.linalg.norm(ends - plain.transform.apply(body), axis=1).max() < 0.5
+
+
 @pytest.mark.parametrize(
     ("start", "stop"),
     [

@@ -51,7 +51,7 @@ def test_the_part_is_the_box_that_the_moving_scan_fills_and_a_margin():
     np.testing.assert_allclose(part.grid.center, (20, 0, 0), atol=2)
     assert np.all(part.grid.extent >= (20, 40, 20))
     assert np.all(part.grid.extent <= (28, 48, 36))
-    wider = shared_part(fixed, moving, Affine(tilt), 10.0)
+    wider = shared_part(fixed, moving, Affine(tilt), 0.25)  # of 40 mm
     np.testing.assert_allclose(wider.grid.extent, part.grid.extent + 20, atol=8)
     assert wider.data.shape[1:] == wider.grid.shape
 
@@ -59,8 +59,8 @@ def test_the_part_is_the_box_that_the_moving_scan_fills_and_a_margin():
 def test_scans_of_a_size_are_compared_whole_and_so_are_those_that_miss_each_other():
     fixed = scan((50, 50, 50), (2, 2, 2), (0, 0, 0))
     for other in (scan((48, 50, 50), (2, 2, 2), (0, 0, 0)), scan((10, 10, 10), (2, 2, 2), (300, 0, 0))):
-        assert shared_part(fixed, other, Affine(), 10.0) is None
-        assert shared_domain(fixed, other, Affine(), 10.0).same_space(fixed.grid)
+        assert shared_part(fixed, other, Affine(), 0.1) is None
+        assert shared_domain(fixed, other, Affine(), 0.1).same_space(fixed.grid)
 
 
 def test_a_scan_of_one_organ_finds_its_place(pair, seen, session):

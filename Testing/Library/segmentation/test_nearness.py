@@ -6,7 +6,7 @@ import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from SynthFoundationLib.segmentation.nearness import EDGE_MM, FADE_MM, MOST, Nearness, geodesic
+from SynthFoundationLib.segmentation.nearness import EDGE, FADE, LEAST_FADE, MOST, Nearness, geodesic
 
 SPACING = (2.0, 1.0, 1.5)
 
@@ -23,7 +23,7 @@ def shortest_ways(intensity, spot):
         starts.append(index[here].ravel())
         ends.append(index[there].ravel())
         length = np.linalg.norm(np.multiply(offset, SPACING))
-        costs.append((length + EDGE_MM * np.abs(intensity[here] - intensity[there])).ravel())
+        costs.append((length + EDGE * np.abs(intensity[here] - intensity[there])).ravel())
     edges = (np.concatenate(starts), np.concatenate(ends))
     graph = coo_array((np.concatenate(costs), edges), shape=(intensity.size,) * 2).tocsr()
     return dijkstra(graph, indices=index[spot]).reshape(shape)
@@ -64,12 +64,14 @@ def test_labels_part_where_an_edge_lies():
     np.testing.assert_allclose(odds[3, 4, 8, :2], [MOST, -MOST], atol=1e-3)
 
 
-def test_nearness_fades_by_the_millimetre():
-    classes = np.full((1, 1, 21), -1)
-    classes[0, 0, [0, 20]] = 0, 1
-    odds = Nearness(torch.zeros(1, 1, 1, 21), (1.0, 1.0, 1.0)).odds(classes, 2)
-    place = np.arange(21)
-    np.testing.assert_allclose(odds[0, 0, :, 0], (20 - 2 * place) / FADE_MM, atol=2e-3)
+@pytest.mark.parametrize(("length", "fade"), [(21, LEAST_FADE), (161, 161 * FADE)])
+@pytest.mark.parametrize("spacing", [1.0, 0.05])
+def test_nearness_fades_by_shares_of_what_is_drawn(length, fade, spacing):
+    classes = np.full((1, 1, length), -1)
+    classes[0, 0, [0, length - 1]] = 0, 1
+    odds = Nearness(torch.zeros(1, 1, 1, length), (spacing,) * 3).odds(classes, 2)
+    farther = length - 1 - 2 * np.arange(length)
+    np.testing.assert_allclose(odds[0, 0, :, 0], np.clip(farther / fade, -MOST, MOST), atol=2e-3)
 
 
 def test_one_scribble_alone_says_nothing():

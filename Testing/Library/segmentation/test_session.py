@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,18 @@ def test_the_proposed_slice_helps_more_than_one_beside_a_labelled_slice(session,
         return np.mean([dice(labels, truth, label) for label in (3, 7)])
 
     assert with_slice(index) > with_slice(7) + 0.05
+
+
+def test_strokes_in_a_mouse_answer_like_those_in_a_person(scan):
+    truth = scan[1]
+    strokes = np.full_like(truth, 0)
+    strokes[8:24:8, 10:26:2] = np.where(truth == 0, 9, truth)[8:24:8, 10:26:2]
+    small = replace(GRID, spacing=tuple(s / 20 for s in GRID.spacing))
+    answers = [
+        FewShotSession((scan[0], grid), "none").update((strokes, grid), "none", 9).labels.data.numpy()
+        for grid in (GRID, small)
+    ]
+    assert (answers[0] != answers[1]).mean() < 0.002
 
 
 def test_planes_of_two_directions_are_used_together(session, scan):

@@ -1,6 +1,7 @@
 """Segmentation of a scan from other labelled scans: votes, patches, a head, and what is refused."""
 
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,20 @@ def test_support_on_grids_of_its_own_carries_names_and_colours(support):
     assert (result.labels.names, result.labels.colors) == ({3: "outer"}, {3: (1, 0, 0)})
     assert result.labels.grid == GRID
     assert dice(result.labels.data.numpy(), truth, 3) > 0.8
+
+
+def test_a_mouse_is_segmented_like_a_person(support):
+    image, truth = scene(seed=5)
+    small = replace(
+        GRID, spacing=tuple(s / 10 for s in GRID.spacing), origin=tuple(o / 10 for o in GRID.origin)
+    )
+    steps = [small.to_physical([2.0 * n - 1.0, 0.5, 0]) - small.to_physical([0, 0, 0]) for n in (1, 2)]
+    transforms = [Affine(np.block([[np.eye(3), s[:, None]], [np.zeros(3), 1]])) for s in steps]
+    scans, maps = ([(array, small) for array, _ in given] for given in support[:2])
+    result = segment_from_support((image, small), scans, maps, transforms).labels.data.numpy()
+    plain = segment_from_support((image, GRID), *support).labels.data.numpy()
+    for label in (3, 7):
+        assert dice(result, truth, label) > dice(plain, truth, label) - 0.01
 
 
 def test_scans_are_registered_where_no_transform_is_given(support):
