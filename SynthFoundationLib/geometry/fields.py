@@ -31,9 +31,7 @@ def exponential(velocity: torch.Tensor, grid: Grid) -> torch.Tensor:
     return from_voxels(exponential_voxels(to_voxels(velocity, grid)), grid)
 
 
-def invert(
-    displacement: torch.Tensor, grid: Grid, iterations: int = 30, tolerance_mm: float = 1e-3
-) -> torch.Tensor:
+def invert(displacement: torch.Tensor, grid: Grid, iterations: int = 30) -> torch.Tensor:
     """The displacement w with w(x) = −u(x + w(x)), by fixed-point iteration (Chen et al., Med Phys 2008).
 
     Where stretch makes the iteration diverge, it goes on with half steps, which converge for stretch up to 4.
@@ -43,7 +41,7 @@ def invert(
         for _ in range(iterations):
             step = -warp_by_voxels(displacement, to_voxels(inverse, grid)) - inverse
             inverse = inverse + share * step
-            if float(step.abs().max()) < tolerance_mm:
+            if float(step.abs().max()) < grid.negligible:
                 return inverse
     return inverse
 

@@ -81,6 +81,11 @@ class Grid:
         return np.array(self.size) * np.array(self.spacing)
 
     @property
+    def negligible(self) -> float:
+        """A length, mm, below which places count as one; voxels of micro-CT may have 0.001 mm."""
+        return min(1e-3, *(0.01 * s for s in self.spacing))
+
+    @property
     def millimetre(self) -> float:
         """What a millimetre of a person is in this scan, mm: less in what is small, such as a mouse."""
         return min(1.0, float(self.extent.max()) / _PERSON_MM)
@@ -152,12 +157,12 @@ class Grid:
         origin = self.center - self.axes @ ((size - 1) / 2 * spacing)
         return Grid(tuple(size), tuple(spacing), tuple(origin), self.direction)
 
-    def same_space(self, other: Grid, tolerance: float = 1e-3) -> bool:
-        """Whether both grids have the same voxels, to `tolerance` mm at every corner."""
+    def same_space(self, other: Grid) -> bool:
+        """Whether both grids have the same voxels, to `negligible` mm at every corner."""
         if self.size != other.size:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.size])).reshape(3, -1).T
-        return bool(np.abs(self.to_physical(corners) - other.to_physical(corners)).max() <= tolerance)
+        return bool(np.abs(self.to_physical(corners) - other.to_physical(corners)).max() <= self.negligible)
 
 
 def _three(values: Iterable[Number]) -> tuple[Number, Number, Number]:
