@@ -157,12 +157,13 @@ class Grid:
         origin = self.center - self.axes @ ((size - 1) / 2 * spacing)
         return Grid(tuple(size), tuple(spacing), tuple(origin), self.direction)
 
-    def same_space(self, other: Grid) -> bool:
-        """Whether both grids have the same voxels, to `negligible` mm at every corner."""
+    def same_space(self, other: Grid, tolerance: float | None = None) -> bool:
+        """Whether both grids have the same voxels, to `tolerance` mm (`negligible` by default)."""
+        tolerance = self.negligible if tolerance is None else tolerance
         if self.size != other.size:
             return False
         corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.size])).reshape(3, -1).T
-        return bool(np.abs(self.to_physical(corners) - other.to_physical(corners)).max() <= self.negligible)
+        return bool(np.abs(self.to_physical(corners) - other.to_physical(corners)).max() <= tolerance)
 
 
 def _three(values: Iterable[Number]) -> tuple[Number, Number, Number]:
