@@ -81,16 +81,6 @@ class Grid:
         return np.array(self.size) * np.array(self.spacing)
 
     @property
-    def negligible(self) -> float:
-        """A length, mm, below which places count as one; voxels of micro-CT may have 0.001 mm."""
-        return min(1e-3, *(0.01 * s for s in self.spacing))
-
-    @property
-    def millimetre(self) -> float:
-        """What a millimetre of a person is in this scan, mm: less in what is small, such as a mouse."""
-        return min(1.0, float(self.extent.max()) / _PERSON_MM)
-
-    @property
     def center(self) -> np.ndarray:
         """LPS mm of the middle of that box."""
         return self.to_physical((np.array(self.size) - 1) / 2)
@@ -99,6 +89,16 @@ class Grid:
     def voxels(self) -> int:
         """Number of voxels."""
         return math.prod(self.size)
+
+    @property
+    def negligible(self) -> float:
+        """A length, mm, below which places count as one; voxels of micro-CT may have 0.001 mm."""
+        return min(1e-3, *(0.01 * s for s in self.spacing))
+
+    @property
+    def millimetre(self) -> float:
+        """What a millimetre of a person is in this scan, mm: less in what is small, such as a mouse."""
+        return min(1.0, float(self.extent.max()) / _PERSON_MM)
 
     def to_physical(self, index: np.ndarray | Sequence[float]) -> np.ndarray:
         """Continuous indices (..., 3) in (i, j, k) order → LPS mm."""

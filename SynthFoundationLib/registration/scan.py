@@ -138,7 +138,7 @@ class Scan:
     @property
     def patient_mm(self) -> float:
         """The patient's longest side."""
-        return max((b - a + 1) * s for (a, b), s in zip(self._patient, self.grid.spacing, strict=True))
+        return float(self.cropped(0.0).extent.max())
 
     def part(self, start: Sequence[int], stop: Sequence[int]) -> Scan:
         """The scan from voxel (i, j, k) to another, which no longer belongs to it."""
