@@ -47,7 +47,7 @@ def first_pose(
     initial: Transform | None,
     landmarks: Landmarks | None,
     beat: Beat,
-    recognised: Callable[[Affine], float] | None = None,
+    belief: Callable[[Affine], float] | None = None,
 ) -> Pose:
     """The transform that was given, else the pose of the landmarks, else the one that is found."""
     if isinstance(initial, Affine):
@@ -57,7 +57,7 @@ def first_pose(
     if landmarks is not None and fix_a_pose(landmarks, min(fixed.longest, moving.longest)):
         return Pose(rigid_from_landmarks(*landmarks))
     start = settings.start if kind == "affine" else replace(settings.start, affine_rounds=0)
-    return Pose(find_start(fixed, moving, descriptor.coarse, start, beat, recognised))
+    return Pose(find_start(fixed, moving, descriptor.coarse, start, beat, belief))
 
 
 def refine_pose(

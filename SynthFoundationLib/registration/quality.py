@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .scan import Scan
 
 LOOK_VOXELS = 72
+# Where little of either patient is seen, more has to be recognised, as this power of the share: one vertebra
+# resembles the next.
+SHARED_POWER = 0.25
 CHECKED_POINTS = 20_000
 
 
@@ -66,6 +69,13 @@ class Look:
         moved = near._descriptor.recognised(near._near_moving.on(near.grid, transform))
         weight = near._inside * near._near_moving.weight_on(near.grid, transform)
         return correlation(near._known, moved, weight)
+
+    def belief(self, transform: Transform) -> float:
+        """How far a pose is to be believed: by what is recognised, less where little of a patient is seen."""
+        inside, weight = self._inside, self._near_moving.weight_on(self.grid, transform)
+        fixed_seen = float((inside * weight).sum() / inside.sum().clamp_min(1e-6))
+        seen = max(fixed_seen, self.moving_seen(transform.inverse()))
+        return self.recognised(transform) * seen**SHARED_POWER
 
     @cached_property
     def before(self) -> float:

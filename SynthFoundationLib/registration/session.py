@@ -199,8 +199,8 @@ class RegistrationSession:
         pose = self._pose
         if pose is None:
             with course.stage("start") as beat:
-                known = look.recognised if self._descriptor.recognises else None
-                pose = first_pose(*sides, kind, self._initial, guides.landmarks, beat, known)
+                belief = look.belief if self._descriptor.recognises else None
+                pose = first_pose(*sides, kind, self._initial, guides.landmarks, beat, belief)
             course.state("start", lambda: pose.transform)
         elif self.kind == "deformable":
             return pose

@@ -31,6 +31,8 @@ class StartSettings:
         certain: a pose that is decided for, but scores less, has to be recognised.
         plausible: of how much of one scan the bundled network then has to find in the other.
         recognised: the same where nothing is decided; the best of which it is true is taken.
+        elsewhere: poses that differ by such a share of the patient's length are rivals; one that scores
+            `decisive` times more than all its rivals has to be plausible only.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
         rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
         stiffness: resistance to stretch and shear, in units of the data's curvature.
@@ -57,6 +59,7 @@ class StartSettings:
     certain: float = 0.3
     plausible: float = 0.5
     recognised: float = 0.65
+    elsewhere: float = 0.15
     header_trust: float = 0.3
     rigid_rounds: int = 3
     affine_rounds: int = 3

@@ -7,6 +7,7 @@ anatomy has the last word, and if it knows none of them, the search goes on.
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -22,6 +23,7 @@ from .search import Candidate, Search, right_angle_turns, tilts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from ..geometry import Grid
     from .scan import Scan
     from .search import CoarseFeatures
     from .settings import StartSettings
@@ -36,11 +38,11 @@ def find_start(
     features: CoarseFeatures,
     settings: StartSettings,
     beat: Beat = silent,
-    recognised: Callable[[Affine], float] | None = None,
+    belief: Callable[[Affine], float] | None = None,
 ) -> Affine:
     """The best affine start found without any help.
 
-    `recognised` tells how much of one scan a network knows in the other under a pose, at most 1.
+    `belief` tells how far a network that knows one scan in the other believes a pose, at most 1.
     """
     patients = fixed.around_patient(settings.margin), moving.around_patient(settings.margin)
     refine = _Refinement(*_seen(*patients, settings.refine_voxels), features, settings, beat)
@@ -49,19 +51,30 @@ def find_start(
         return _closer(refine(candidate), patients, features, settings, beat)
 
     refined_once = _once(closely)
-    recognised_once = None if recognised is None else _once(recognised)
+    belief_once = None if belief is None else _once(belief)
     poses: list[Affine] = []
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
         judged = _ranked([refine.judged(candidate) for candidate in proposal.candidates], settings)
         refined = _ranked([refined_once(candidate) for candidate in judged[: proposal.refined]], settings)
         poses = [Affine(candidate.matrix) for candidate in refined]
-        if recognised_once is None or (proposal.decided and refined[0].score >= settings.certain):
+        if belief_once is None or (proposal.decided and refined[0].score >= settings.certain):
             return poses[0]
-        least = settings.plausible if proposal.decided else settings.recognised
-        known = next((pose for pose in poses[: settings.kept] if recognised_once(pose) >= least), None)
-        if known is not None:
-            return known
+        trusted = proposal.decided or _unrivalled(refined, patients[0].grid, settings)
+        for rank, pose in enumerate(poses[: settings.kept]):
+            least = settings.plausible if trusted and rank == 0 else settings.recognised
+            if belief_once(pose) >= least:
+                return pose
     return poses[0]
+
+
+def _unrivalled(refined: list[Candidate], patient: Grid, settings: StartSettings) -> bool:
+    """Whether the first pose scores far more than all that put the patient elsewhere."""
+    ends = patient.to_physical(np.array(list(itertools.product(*((0, n - 1) for n in patient.size)))))
+    first, *others = (Affine(candidate.matrix).apply(ends) for candidate in refined)
+    apart_mm = settings.elsewhere * patient.extent.max()
+    far = [np.linalg.norm(other - first, axis=1).mean() > apart_mm for other in others]
+    scores = [candidate.score for candidate, is_far in zip(refined[1:], far, strict=True) if is_far]
+    return bool(scores) and refined[0].score >= settings.decisive * max(scores)
 
 
 def _once(function: Callable[[Pose], Answer]) -> Callable[[Pose], Answer]:

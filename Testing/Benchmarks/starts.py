@@ -103,7 +103,7 @@ def found_start(fixed: Labelled, moving: Labelled, header: Header) -> tuple[Affi
     wanted = header(np.array([moving.centres[label] for label in common]))
     moved = header.on(moving.scan)
     look = Look(fixed.scan, moved, DESCRIPTOR)
-    start = find_start(fixed.scan, moved, DESCRIPTOR.coarse, Settings().start, recognised=look.recognised)
+    start = find_start(fixed.scan, moved, DESCRIPTOR.coarse, Settings().start, belief=look.belief)
     return start, float(np.linalg.norm(start.apply(there) - wanted, axis=1).mean())
 
 

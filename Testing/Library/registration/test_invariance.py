@@ -186,6 +186,23 @@ def test_where_poses_are_in_doubt_the_one_that_is_recognised_is_taken(light, dou
 
     settings = replace(Settings().start, **doubt)
     features = Descriptor("mind", None).coarse
-    found = start.find_start(fixed, moving, features, settings, recognised=third)
+    found = start.find_start(fixed, moving, features, settings, belief=third)
     assert len(asked) == 3
+    np.testing.assert_array_equal(found.matrix, asked[-1].matrix)
+
+
+@pytest.mark.parametrize(("elsewhere", "poses"), [(0.15, 1), (1e9, 2)])
+def test_a_pose_far_better_than_its_rivals_has_to_be_plausible_only(light, monkeypatch, elsewhere, poses):
+    """Where nothing counts as a rival, nothing is known of the first pose, and the second is recognised."""
+    fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
+    asked = []
+
+    def belief(pose):
+        asked.append(pose)
+        return 0.55 if len(asked) == 1 else 0.7
+
+    settings = replace(Settings().start, elsewhere=elsewhere)
+    monkeypatch.setattr(start, "_decisive", lambda ranked, settings: False)
+    found = start.find_start(fixed, moving, Descriptor("mind", None).coarse, settings, belief=belief)
+    assert len(asked) == poses
     np.testing.assert_array_equal(found.matrix, asked[-1].matrix)

@@ -110,3 +110,20 @@ def test_what_is_recognised_is_looked_at_closely(pair, session):
     beside = np.eye(4)
     beside[:3, 3] = (0, 0, 20)
     assert look.recognised(Affine(pose.transforms[0].matrix @ beside)) < right - 0.2
+
+
+def test_a_pose_that_shows_little_of_either_patient_is_believed_less():
+    class Certain(Descriptor):
+        def recognised(self, image):
+            return torch.rand(2, *image.grid.shape, generator=torch.Generator().manual_seed(0))
+
+    whole = scan((20, 20, 20), (2, 2, 2), (0, 0, 0))
+    look = Look(whole, whole, Certain("mind", None))
+    half = np.eye(4)
+    half[2, 3] = 20
+    assert look.recognised(Affine()) == pytest.approx(1)
+    assert look.belief(Affine()) == pytest.approx(look.recognised(Affine()))
+    assert look.belief(Affine(half)) == pytest.approx(0.5**0.25 * look.recognised(Affine(half)), rel=0.02)
+    organ_of_it = scan((10, 10, 10), (2, 2, 2), (0, 0, 0))  # all of the moving patient is seen
+    look = Look(whole, organ_of_it, Certain("mind", None))
+    assert look.belief(Affine()) == pytest.approx(look.recognised(Affine()))
