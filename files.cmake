@@ -169,6 +169,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/shape.py
   SynthFoundationLib/segmentation/storage.py
   SynthFoundationLib/segmentation/support.py
+  SynthFoundationLib/segmentation/tilted.py
   SynthFoundationLib/segmentation/tracking.py
   SynthFoundationLib/segmentation/workspace.py
   SynthFoundationLib/synthesis/__init__.py

@@ -151,7 +151,7 @@ class FewShot:
             if (gone := deleted(self.segmentation, self.volume)) is not None:
                 on_error(gone)
                 return
-            self._seeds.learn(answer["complete_slices"])
+            self._seeds.learn(answer["complete_slices"], answer["planes"])
             save()
             self._show(answer, drawn, before)
             on_done()

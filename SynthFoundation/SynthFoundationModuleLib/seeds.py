@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,12 +97,21 @@ class Seeds:
         self._keep()
         return anew
 
-    def learn(self, complete: list[dict[str, int]]) -> None:
-        """Take over which slices the worker took as drawn completely."""
-        if not self._known:
-            self._complete = {(one["axis"], one["index"]) for one in complete}
-            self._known = True
-            self._keep()
+    def learn(self, complete: list[dict[str, int]], planes: Sequence[Sequence[float]] = ()) -> None:
+        """Take over which slices the worker took as drawn completely.
+
+        What is empty in `planes` across the slices counts as drawn as nothing from then on; they are given as
+        (k, j, i, offset, half), where |(k, j, i) · voxel − offset| ≤ half.
+        """
+        if self._known:
+            return
+        self._complete, self._known = {(one["axis"], one["index"]) for one in complete}, True
+        for k, j, i, offset, half in planes:
+            rows, columns = (np.arange(n) for n in self._array.shape[1:])
+            within = j * rows[:, None] + i * columns - offset
+            for index, drawn in enumerate(self._array):
+                drawn[(np.abs(within + k * index) <= half) & (drawn == 0)] = BACKGROUND
+        self._keep()
 
     def request(self, around: np.ndarray) -> dict[str, Any]:
         """The seeds as the worker takes them, with what is drawn `around` structures, bool (k, j, i)."""

@@ -157,7 +157,7 @@ def _from_slices(
     if background is None:
         background, drawn = _named_background(drawn)
     result = run(image, drawn, complete, background, more(image) if more else None)
-    if background is None and not result.complete_slices:
+    if background is None and not (result.complete_slices or result.planes):
         say("Nothing is labelled as background: all of the body gets labels; see --background")
     return result
 
@@ -215,6 +215,8 @@ def _explain(result: Result) -> None:
     axes = "kji"
     if result.detected:
         slices = " ".join(f"{axes[axis]}:{index}" for axis, index in result.complete_slices)
+        if count := len(result.planes):
+            slices = f"{count} plane{'s' if count > 1 else ''} across the slices of the image"
         tell(f"Taken as labelled completely: {slices or 'no slice'}")
     if result.near:
         say("The scan is large: only the surroundings of what is drawn were looked at, in its own voxels")

@@ -15,6 +15,7 @@ from .decide import confidences, decided, thresholds
 from .filters import enlarged
 from .refine import refined
 from .seeds import Seeds, Slice
+from .tilted import Plane
 from .workspace import Frame
 
 SEEN = 0.05  # difference of confidence that is worth showing
@@ -46,6 +47,7 @@ class Result:
         confidence: (D, H, W) float32, probability of the label given; 1 where the user labelled.
         next_slice: (array axis, index) of the slice whose labels would tell most, or None if all are sure.
         complete_slices: those taken as labelled completely, as (array axis, index).
+        planes: planes across the voxels that were taken as labelled completely instead.
         detected: whether these were found rather than given.
         values: the label of each channel of `probabilities`; the first is background.
         changed: box of array slices, outside of which a session's answer before had the same labels and,
@@ -58,6 +60,7 @@ class Result:
     confidence: Image
     next_slice: Slice | None
     complete_slices: tuple[Slice, ...]
+    planes: tuple[Plane, ...]
     detected: bool
     values: tuple[int, ...]
     limits: Tensor = field(repr=False)
@@ -109,6 +112,7 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
         Image(confidence, frame.grid),
         _next_slice(scores, sure, seeds),
         seeds.complete,
+        seeds.planes,
         seeds.detected,
         seeds.values,
         limits,

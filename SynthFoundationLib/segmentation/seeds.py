@@ -9,7 +9,9 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import Grid
 from .complete import Slice, detect_complete
+from .tilted import Plane, detect_planes
 
 CompleteSlices: TypeAlias = "Literal['auto', 'none'] | Iterable[Slice]"
 
@@ -22,17 +24,23 @@ class Seeds:
         classes: (D, H, W) int16; -1 not labelled, 0 background, 1 … n-1 the labels `values`.
         values: the user's label of each class; values[0] = 0.
         complete: completely labelled slices as (axis, index), sorted.
+        planes: completely labelled planes across the voxels, where labels lie in these instead.
         detected: whether these were found rather than given.
     """
 
     classes: np.ndarray
     values: tuple[int, ...]
     complete: tuple[Slice, ...]
+    planes: tuple[Plane, ...]
     detected: bool
 
 
 def read_seeds(
-    labels: np.ndarray, complete_slices: CompleteSlices = "auto", background: int | None = None
+    labels: np.ndarray,
+    complete_slices: CompleteSlices = "auto",
+    background: int | None = None,
+    grid: Grid | None = None,
+    planes: Iterable[Plane] = (),
 ) -> Seeds:
     """Turn a label map (D, H, W), 0 = not labelled, into seeds.
 
@@ -41,6 +49,8 @@ def read_seeds(
         complete_slices: slices whose empty voxels are background; "auto" looks for them where no background
             is labelled.
         background: label that stands for background.
+        grid: of the label map; "auto" then looks for planes along the patient, too.
+        planes: known planes across the voxels whose empty voxels are background.
 
     Raises:
         InputError: nothing is labelled, only background is, or a slice lies outside the volume.
@@ -60,10 +70,21 @@ def read_seeds(
     classes[drawn] = lookup[marked]
     detected = isinstance(complete_slices, str) and complete_slices == "auto"
     complete = _complete(classes, complete_slices, len(values) < len(used))
+    if detected and grid is not None and complete:
+        planes = _across(classes > 0, grid, len(complete))
+        complete = () if planes else complete
     for axis, index in complete:
         plane = np.moveaxis(classes, axis, 0)[index]
         plane[plane < 0] = 0
-    return Seeds(classes, (0, *values), complete, detected)
+    for tilted in planes:
+        for seen, inside in zip(classes, tilted.slices(classes.shape), strict=True):
+            seen[inside & (seen < 0)] = 0
+    return Seeds(classes, (0, *values), complete, tuple(planes), detected)
+
+
+def _across(labelled: np.ndarray, grid: Grid, slices: int) -> tuple[Plane, ...]:
+    """Planes along the patient, or as they lie, that hold the labels of so many slices."""
+    return detect_planes(labelled, grid.spacing[::-1], grid.axes.T[::-1], slices)
 
 
 def _complete(classes: np.ndarray, wanted: CompleteSlices, background: bool) -> tuple[Slice, ...]:

@@ -25,6 +25,7 @@ from .learning import go_on, new_head
 from .result import Result, Scores, changed_box, make_result
 from .seeds import CompleteSlices, Seeds, Slice, check_slices, read_seeds
 from .storage import load_session, save_session
+from .tilted import Plane
 from .workspace import Body, Workspace
 
 MAX_VOXELS = 8_000_000
@@ -40,6 +41,7 @@ class Edit:
     background: int | None
     layout: Layout
     head: dict[str, Tensor] = field(repr=False)
+    planes: tuple[Plane, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +110,8 @@ class FewShotSession:
         Args:
             seeds: label map, 0 = not labelled; one on another grid is resampled.
             complete_slices: pairs (array axis of (D, H, W), index) of slices whose empty voxels are
-                background; "none"; or "auto": found where no background is labelled, and reported.
+                background; "none"; or "auto": found where no background is labelled, and reported, or planes
+                across the voxels, such as those along the patient of a scan that lies obliquely.
             background: the label in the seeds that stands for background; it becomes 0 in the result.
             glances: slices as (array axis, index) that are answered first, for somebody who looks at them.
             show: called with each of these and its labels, before the rest is computed.
@@ -118,7 +121,7 @@ class FewShotSession:
         """
         glances = check_slices(glances, self.grid.shape)
         labels = self._on_image(seeds)
-        read = read_seeds(labels.data.numpy(), complete_slices, background)
+        read = read_seeds(labels.data.numpy(), complete_slices, background, self.grid)
         now, drawn = self._now, Drawn.of(labels)
         workspace = self._prepared(drawn, len(read.values), background)
         evidence = collect(workspace, read)
@@ -132,7 +135,7 @@ class FewShotSession:
             for one, plane in zip(glances, seen, strict=True):
                 show(one, plane)
         result = self._compared(make_result(fused(workspace, evidence, head), labels, read))
-        edit = Edit(drawn, read.complete, background, workspace.layout, head.state())
+        edit = Edit(drawn, read.complete, background, workspace.layout, head.state(), read.planes)
         before = now.last and replace(now.last, scored=partial(self._scores, now.edits[-1]))
         self._now = _Standing((*now.edits, edit), head, result, before)
         return result
@@ -186,7 +189,7 @@ class FewShotSession:
 
     def _read(self, edit: Edit) -> tuple[LabelMap, Seeds]:
         labels = edit.drawn.label_map(self.grid)
-        return labels, read_seeds(labels.data.numpy(), edit.complete, edit.background)
+        return labels, read_seeds(labels.data.numpy(), edit.complete, edit.background, planes=edit.planes)
 
     def _scores(self, edit: Edit) -> Scores:
         """Those of an edit, from the head that gave its answer."""

@@ -138,7 +138,7 @@ def segment_from_support(
     names = {k: v for m in reversed(maps) for k, v in m.names.items()}
     colors = {k: v for m in reversed(maps) for k, v in m.colors.items()}
     blank = LabelMap(torch.zeros(target.grid.shape, dtype=torch.int32), target.grid, names, colors)
-    return make_result(scores, blank, Seeds(nothing, values, (), False))
+    return make_result(scores, blank, Seeds(nothing, values, (), (), False))
 
 
 def _check(

@@ -123,7 +123,7 @@ def test_the_answer_replaces_what_was_shown_also_outside_its_box_but_no_stroke(p
         "labels": answered[20:21],
         "confidence": np.zeros((1, 56, 56), np.uint8),
         "next_slice": None,
-        "complete_slices": [],
+        "complete_slices": [], "planes": [],
         "edits": 2,
         "near": False,
         "seconds": 0.1,

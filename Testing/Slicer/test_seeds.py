@@ -69,6 +69,22 @@ def test_with_scribbles_around_no_slice_is_complete(nodes):
     assert (whole == BACKGROUND).sum() == 1
 
 
+def test_planes_across_the_slices_are_kept_with_what_is_empty_in_them(nodes):
+    seeds, first = Seeds(*nodes), np.zeros(SHAPE, np.uint8)
+    k, j, _i = np.indices(SHAPE)
+    tilted = k == j - 1
+    first[tilted & (k > 1) & (k < 6)] = 1
+    seeds.take(first, None, None, {1: "a"})
+    assert sent(seeds)[1:] == ("auto", None)
+    seeds.learn([], [[1, -1, 0, -1.2, 0.5]])
+    whole, complete, background = sent(seeds)
+    np.testing.assert_array_equal(whole, np.where(tilted & (first == 0), BACKGROUND, first))
+    assert (complete, background) == ({"0": [], "1": [], "2": []}, BACKGROUND)
+    again = Seeds(*nodes)
+    assert again.restore()
+    np.testing.assert_array_equal(sent(again)[0], whole)
+
+
 def test_scribbles_around_leave_what_was_drawn_as_it_is(nodes):
     seeds = Seeds(*nodes)
     seeds.take(drawn_first(), None, None, {1: "a"})

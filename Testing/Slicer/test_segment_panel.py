@@ -7,7 +7,8 @@ import time
 import numpy as np
 import pytest
 import slicer
-from SynthFoundationModuleLib.geometry import vtk_matrix
+from scipy.spatial.transform import Rotation
+from SynthFoundationModuleLib.geometry import matrix_of, vtk_matrix
 from SynthFoundationModuleLib.segments import numbered, read
 
 K, J, I_ = np.indices((40, 56, 56))
@@ -342,3 +343,23 @@ def test_deleting_what_is_segmented_stops_the_run(host, painter):
     slicer.mrmlScene.RemoveNode(painter.node)
     host.wait(lambda: not painter.controls.busy, 5, "the stop")
     assert not painter.ui.updateButton.enabled
+
+
+def test_planes_along_the_patient_are_enough_in_a_scan_that_lies_obliquely(host, painter):
+    """Slice views follow the patient, not the scan, unless they are told to."""
+    tilt = np.eye(4)
+    tilt[:3, :3] = Rotation.from_euler("xyz", (15, -8, 5), degrees=True).as_matrix()
+    matrix = tilt @ matrix_of(painter.volume)
+    painter.volume.SetIJKToRASMatrix(vtk_matrix(matrix))
+    superior = matrix[2, 0] * I_ + matrix[2, 1] * J + matrix[2, 2] * K
+    middle = superior[BALL].mean()
+    planes = np.any([np.abs(superior - middle - mm) < 1 for mm in (-14, 0, 14)], 0)
+    for segment, label in enumerate((1, 2)):
+        painter.paint(segment, planes & (label == LABELS))
+    painter.click(painter.ui.updateButton)
+    assert painter.dice() > 0.85
+    wrong = BALL & ~planes & (painter.found() != LABELS)
+    for segment, label in enumerate((1, 2)):
+        painter.paint(segment, wrong & (K == 17) & (label == LABELS))
+    painter.click(painter.ui.updateButton)
+    assert painter.dice() > 0.85  # the planes are still known
