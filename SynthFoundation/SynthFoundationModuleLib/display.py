@@ -10,6 +10,8 @@ from slicer.i18n import tr as _
 
 from .geometry import matrix_of, vtk_matrix
 
+ALIGNED = np.cos(np.deg2rad(0.5))  # a view nearer to a scan's axis than this shows its slices
+
 
 def show_blend(fixed: Any, moving: Any, percent: float) -> None:
     """Show the moving volume over the fixed one, fit the views to the fixed one, and go where both are."""
@@ -48,7 +50,10 @@ def _composites() -> list[Any]:
 
 
 def jump_to(volume: Any, axis: int, index: int) -> None:
-    """Bring a slice of a volume into the views that look along it (array axis 0, 1 or 2 of (k, j, i))."""
+    """Bring a slice of a volume into the views that look along it (array axis 0, 1 or 2 of (k, j, i)).
+
+    A view that lies across the slices of an oblique scan is turned to them: it could not show the slice.
+    """
     matrix = matrix_of(volume)
     voxel = (np.array(volume.GetImageData().GetDimensions()) - 1) / 2
     ends = []
@@ -61,6 +66,8 @@ def jump_to(volume: Any, axis: int, index: int) -> None:
     nodes = list(slicer.util.getNodesByClass("vtkMRMLSliceNode"))
     facing = [node for node in nodes if abs(_normal(node) @ along) > 0.7]
     for node in facing or nodes:
+        if facing and abs(_normal(node) @ along) < ALIGNED:
+            node.RotateToVolumePlane(volume)
         node.JumpSliceByOffsetting(*point)
 
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import slicer
+from scipy.spatial.transform import Rotation
 from SynthFoundationModuleLib import few_shot
 from SynthFoundationModuleLib.display import jump_to, show_blend, visible_slices
-from SynthFoundationModuleLib.geometry import vtk_matrix
+from SynthFoundationModuleLib.geometry import matrix_of, vtk_matrix
 from SynthFoundationModuleLib.process import WorkerError
 
 from .test_segment_panel import BALL, painter, scan
@@ -36,6 +37,24 @@ def test_the_slices_in_view_are_found_by_axis(host):
     oblique[:2, :2] = np.array([[3, -4], [4, 3]]) / 5
     node.SetMatrixTransformToParent(vtk_matrix(oblique))
     assert [axis for axis, _index in visible_slices(volume)] == [0]  # the others cut it at a slant
+
+
+@pytest.mark.parametrize("hung", [False, True], ids=["its own header", "a transform"])
+def test_views_across_an_oblique_scan_are_turned_to_the_slice_they_are_to_show(host, hung):
+    host.show_main_window()
+    volume, tilt = scan(), np.eye(4)
+    tilt[:3, :3] = Rotation.from_euler("xyz", (15, -20, 10), degrees=True).as_matrix()
+    if hung:
+        node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+        node.SetMatrixTransformToParent(vtk_matrix(tilt))
+        volume.SetAndObserveTransformNodeID(node.GetID())
+    else:
+        volume.SetIJKToRASMatrix(vtk_matrix(tilt @ matrix_of(volume)))
+    slicer.util.setSliceViewerLayers(background=volume, fit=True)
+    assert visible_slices(volume) == []
+    for axis, index in ((0, 11), (1, 30), (2, 17)):
+        jump_to(volume, axis, index)
+    assert visible_slices(volume) == [(0, 11), (1, 30), (2, 17)]
 
 
 def test_views_go_where_both_volumes_are(host):
