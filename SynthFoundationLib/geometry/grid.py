@@ -86,6 +86,11 @@ class Grid:
         return self.to_physical((np.array(self.size) - 1) / 2)
 
     @property
+    def corners(self) -> np.ndarray:
+        """LPS mm of the middles of the voxels at the corners of that box (8, 3)."""
+        return self.to_physical(np.array(np.meshgrid(*[(0, n - 1) for n in self.size])).reshape(3, -1).T)
+
+    @property
     def voxels(self) -> int:
         """Number of voxels."""
         return math.prod(self.size)
@@ -162,8 +167,7 @@ class Grid:
         tolerance = self.negligible if tolerance is None else tolerance
         if self.size != other.size:
             return False
-        corners = np.array(np.meshgrid(*[(0, n - 1) for n in self.size])).reshape(3, -1).T
-        return bool(np.abs(self.to_physical(corners) - other.to_physical(corners)).max() <= tolerance)
+        return bool(np.abs(self.corners - other.corners).max() <= tolerance)
 
 
 def _three(values: Iterable[Number]) -> tuple[Number, Number, Number]:

@@ -48,7 +48,7 @@ class Look:
     def alike(self, transform: Transform) -> tuple[float, float, tuple[Image, Image]]:
         """Feature correlation inside the fixed body, share of it that is covered, and the features."""
         moved = self._descriptor.whole(self._near_moving.on(self.grid, transform))
-        weight = self._inside * self._near_moving.weight_on(self.grid, transform)
+        weight = self._covered(transform)
         overlap = float(weight.sum().clamp_min(1e-6) / self._inside.sum().clamp_min(1e-6))
         features = Image(self._reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
         return correlation(self._reference, moved, weight), overlap, features
@@ -67,13 +67,11 @@ class Look:
         part = shared_part(self.fixed, self._moving, transform, margin=0.0)
         near = self if part is None else Look(part, self._moving, self._descriptor)
         moved = near._descriptor.recognised(near._near_moving.on(near.grid, transform))
-        weight = near._inside * near._near_moving.weight_on(near.grid, transform)
-        return correlation(near._known, moved, weight)
+        return correlation(near._known, moved, near._covered(transform))
 
     def belief(self, transform: Transform) -> float:
         """How far a pose is to be believed: by what is recognised, less where little of a patient is seen."""
-        inside, weight = self._inside, self._near_moving.weight_on(self.grid, transform)
-        fixed_seen = float((inside * weight).sum() / inside.sum().clamp_min(1e-6))
+        fixed_seen = float(self._covered(transform).sum() / self._inside.sum().clamp_min(1e-6))
         seen = max(fixed_seen, self.moving_seen(transform.inverse()))
         return self.recognised(transform) * seen**SHARED_POWER
 
@@ -98,6 +96,10 @@ class Look:
     @cached_property
     def _inside(self) -> torch.Tensor:
         return self.body * self._near_fixed.weight_on(self.grid)
+
+    def _covered(self, transform: Transform) -> torch.Tensor:
+        """(1, D, H, W) in 0…1: what of the patient in the fixed scan the moving one covers."""
+        return self._inside * self._near_moving.weight_on(self.grid, transform)
 
     @cached_property
     def _known(self) -> torch.Tensor:

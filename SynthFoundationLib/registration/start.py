@@ -7,7 +7,6 @@ anatomy has the last word, and if it knows none of them, the search goes on.
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -69,8 +68,7 @@ def find_start(
 
 def _unrivalled(refined: list[Candidate], patient: Grid, settings: StartSettings) -> bool:
     """Whether the first pose scores far more than all that put the patient elsewhere."""
-    ends = patient.to_physical(np.array(list(itertools.product(*((0, n - 1) for n in patient.size)))))
-    first, *others = (Affine(candidate.matrix).apply(ends) for candidate in refined)
+    first, *others = (Affine(candidate.matrix).apply(patient.corners) for candidate in refined)
     apart_mm = settings.elsewhere * patient.extent.max()
     far = [np.linalg.norm(other - first, axis=1).mean() > apart_mm for other in others]
     scores = [candidate.score for candidate, is_far in zip(refined[1:], far, strict=True) if is_far]

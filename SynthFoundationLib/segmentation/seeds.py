@@ -40,7 +40,7 @@ def read_seeds(
     complete_slices: CompleteSlices = "auto",
     background: int | None = None,
     grid: Grid | None = None,
-    planes: Iterable[Plane] = (),
+    planes: tuple[Plane, ...] = (),
 ) -> Seeds:
     """Turn a label map (D, H, W), 0 = not labelled, into seeds.
 
@@ -71,7 +71,7 @@ def read_seeds(
     detected = isinstance(complete_slices, str) and complete_slices == "auto"
     complete = _complete(classes, complete_slices, len(values) < len(used))
     if detected and grid is not None and complete:
-        planes = _across(classes > 0, grid, len(complete))
+        planes = detect_planes(classes > 0, grid.spacing[::-1], grid.axes.T[::-1], len(complete))
         complete = () if planes else complete
     for axis, index in complete:
         plane = np.moveaxis(classes, axis, 0)[index]
@@ -79,12 +79,7 @@ def read_seeds(
     for tilted in planes:
         for seen, inside in zip(classes, tilted.slices(classes.shape), strict=True):
             seen[inside & (seen < 0)] = 0
-    return Seeds(classes, (0, *values), complete, tuple(planes), detected)
-
-
-def _across(labelled: np.ndarray, grid: Grid, slices: int) -> tuple[Plane, ...]:
-    """Planes along the patient, or as they lie, that hold the labels of so many slices."""
-    return detect_planes(labelled, grid.spacing[::-1], grid.axes.T[::-1], slices)
+    return Seeds(classes, (0, *values), complete, planes, detected)
 
 
 def _complete(classes: np.ndarray, wanted: CompleteSlices, background: bool) -> tuple[Slice, ...]:

@@ -46,7 +46,7 @@ def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
         about.append(
             {
                 "complete": complete,
-                "planes": [list(plane) for plane in edit.planes],
+                "planes": edit.planes,
                 "background": background,
                 "layout": asdict(edit.layout),
                 "names": names,
@@ -97,16 +97,11 @@ def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], gri
     return {
         "drawn": Drawn(where, labels, names, colors),
         "complete": complete,
-        "planes": tuple(_plane(*plane) for plane in about.get("planes", ())),
+        "planes": tuple(Plane(*map(float, plane)) for plane in about.get("planes", ())),
         "background": about["background"],
         "layout": _layout(about["layout"], grid),
         "head": head,
     }
-
-
-def _plane(normal: Sequence[float], offset: float, half: float) -> Plane:
-    k, j, i = (float(x) for x in normal)
-    return Plane((k, j, i), float(offset), float(half))
 
 
 def _layout(plain: dict[str, Any], grid: Grid) -> Layout:

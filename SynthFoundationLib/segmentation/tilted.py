@@ -24,24 +24,29 @@ CLEAR = 0.5  # share of what is left then that lies in one more
 ANOTHER = 0.5  # how much less the voxels of planes count that lie as no other does
 APART = 1.5  # planes of one direction lie so many of their thicknesses apart, centre to centre
 
-
 _Ends: TypeAlias = tuple[np.ndarray, float, float]  # normal, and from where to where along it, mm
 
 
 class Plane(NamedTuple):
-    """The voxels (k, j, i) with |normal · (k, j, i) − offset| ≤ half."""
+    """The voxels whose index, times (k, j, i), lies within `half` of `offset`."""
 
-    normal: tuple[float, float, float]
+    k: float
+    j: float
+    i: float
     offset: float
     half: float
 
+    @property
+    def normal(self) -> tuple[float, float, float]:
+        """Across it, in array axes."""
+        return self.k, self.j, self.i
+
     def slices(self, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-        """Which voxels (H, W) of slice k lie in it, one k after the other."""
-        k, j, i = self.normal
+        """Which voxels (H, W) of each slice of (D, H, W) lie in it, one slice after the other."""
         rows, columns = (np.arange(n, dtype=np.float32) for n in shape[1:])
-        within = j * rows[:, None] + i * columns
+        within = self.j * rows[:, None] + self.i * columns
         for index in range(shape[0]):
-            yield np.abs(within + np.float32(k * index - self.offset)) <= self.half
+            yield np.abs(within + np.float32(self.k * index - self.offset)) <= self.half
 
 
 def detect_planes(
@@ -108,10 +113,9 @@ def _fullest(along: np.ndarray, thickness: float) -> np.ndarray:
 
 def _densest(along: np.ndarray) -> tuple[float, float]:
     """Between which ends sorted points lie, but for few: where planes cross, those of the others."""
-    count = max(2, int(np.ceil(MOST * len(along))))
-    widths = along[count - 1 :] - along[: len(along) - count + 1]
-    first = int(widths.argmin()) if len(widths) else 0
-    last = min(first + count, len(along)) - 1
+    count = int(np.ceil(MOST * len(along)))
+    first = int((along[count - 1 :] - along[: len(along) - count + 1]).argmin())
+    last = first + count - 1
     spare = (along[last] - along[first]) * (1 / MOST - 1) / 2
     return float(along[first] - spare), float(along[last] + spare)
 
@@ -125,9 +129,8 @@ def _apart(plane: _Ends, others: Sequence[_Ends], spacing: Sequence[float]) -> b
 
 def _plane(normal: np.ndarray, low: float, high: float, spacing: Sequence[float]) -> Plane:
     half = max((high - low) / 2, _thickness(normal, spacing) / 4)
-    in_voxels = normal * np.array(spacing)
-    k, j, i = (float(x) for x in in_voxels)
-    return Plane((k, j, i), float(low + high) / 2, float(half))
+    k, j, i = (normal * np.array(spacing)).tolist()
+    return Plane(k, j, i, (low + high) / 2, half)
 
 
 def _of_parts(labelled: np.ndarray, spacing: Sequence[float]) -> list[np.ndarray]:

@@ -182,7 +182,7 @@ def _answer(job: Job, open_: Segmenting, result: Result | None, full: bool, star
         "confidence": job.send_array(sure[box]),
         "next_slice": _slice(result.next_slice) if result else None,
         "complete_slices": [_slice(one) for one in result.complete_slices] if result else [],
-        "planes": [[*one.normal, one.offset, one.half] for one in result.planes] if result else [],
+        "planes": result.planes if result else [],
         "near": result.near if result else False,
         "edits": open_.session.edits,
         "seconds": round(time.perf_counter() - start, 3),

@@ -105,13 +105,15 @@ class Drawn:
         kept = np.ones(self.truth.shape, bool)
         for axis, index in [(self.axis, z) for z in self.slices] + self.across:
             np.moveaxis(kept, axis, 0)[index] = False
-        ours, theirs = labels[kept], self.truth[kept]
-        scores = [
-            float(2 * ((ours == n) & (theirs == n)).sum() / max(1, (ours == n).sum() + (theirs == n).sum()))
-            for n in range(1, self.labels + 1)
-        ]
+        scores = dice_of_each(labels[kept], self.truth[kept], self.labels)
         row = {"K": len(self.slices), "dice": round(float(np.mean(scores)), 4)}
         return row | {"per": [round(s, 3) for s in scores]} | more
+
+
+def dice_of_each(ours: np.ndarray, theirs: np.ndarray, labels: int) -> list[float]:
+    """Dice of the labels 1 … `labels`; 0 where neither has one."""
+    pairs = [(ours == n, theirs == n) for n in range(1, labels + 1)]
+    return [float(2 * (a & b).sum() / max(1, a.sum() + b.sum())) for a, b in pairs]
 
 
 def evenly(planes: np.ndarray, k: int) -> list[int]:

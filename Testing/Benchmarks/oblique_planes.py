@@ -17,26 +17,21 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.transform import Rotation
+from few_slices import dice_of_each
+from variants import lying_elsewhere, on_matrix
 
-from SynthFoundationLib.geometry import Grid
-from SynthFoundationLib.images import Image, LabelMap, as_image, read_labels
+from SynthFoundationLib.geometry import grid_points
+from SynthFoundationLib.images import LabelMap, as_image, read_labels
 from SynthFoundationLib.segmentation import segment
 
 ENDS = 0.1  # of the way through the structures at which the first and the last plane lie
 
 
-def turned(grid: Grid, degrees: float) -> tuple[Grid, np.ndarray]:
-    """The grid turned about its middle axes, and the rotation."""
-    rotation = Rotation.from_euler("xyz", (degrees, -degrees / 2, degrees / 3), degrees=True).as_matrix()
-    return Grid(grid.size, grid.spacing, grid.origin, (rotation @ grid.axes).ravel()), rotation
-
-
 def planes(truth: LabelMap, normal: np.ndarray, thickness: float, count: int) -> np.ndarray:
     """(D, H, W) bool: planes across a direction (x, y, z), evenly through what is labelled."""
-    index = np.moveaxis(np.indices(truth.grid.shape), 0, -1)[..., ::-1].reshape(-1, 3)
-    along = (truth.grid.to_physical(index) @ normal).reshape(truth.grid.shape)
-    low, high = np.quantile(along[truth.data.numpy() > 0], (0, 1))
+    along = grid_points(truth.grid).numpy() @ normal
+    inside = along[truth.data.numpy() > 0]
+    low, high = inside.min(), inside.max()
     ends = np.linspace(ENDS, 1 - ENDS, count) if count > 1 else [0.5]
     result = np.zeros(truth.grid.shape, bool)
     for share in ends:
@@ -48,21 +43,17 @@ def scored(case: Path, count: int, degrees: float, own_axes: bool) -> tuple[floa
     """Mean Dice outside the planes, and how many of them were found."""
     info, image = json.loads((case / "info.json").read_text()), as_image(case / "image.nii.gz")
     truth = read_labels(case / "truth.nii.gz")
-    oblique, rotation = turned(image.grid, degrees)
-    axis = 2 - info["axis"]
+    tilt, axis = lying_elsewhere((degrees, -degrees / 2, degrees / 3)), 2 - info["axis"]
     if own_axes:
-        normal = rotation @ image.grid.axes[:, axis]
+        normal = tilt[:3, :3] @ image.grid.axes[:, axis]
     else:
         normal = np.eye(3)[np.abs(image.grid.axes[:, axis]).argmax()]
-        image, truth = Image(image.data, oblique), LabelMap(truth.data, oblique)
+        image = on_matrix(image.data, tilt @ image.grid.matrix)
+        truth = LabelMap(truth.data, image.grid)
     labelled = planes(truth, normal, image.grid.spacing[axis], count)
     drawn = np.where(labelled, truth.data.numpy(), 0)
     result = segment(image, (drawn, image.grid))
-    ours, theirs = result.labels.data.numpy()[~labelled], truth.data.numpy()[~labelled]
-    scores = [
-        2 * ((ours == n) & (theirs == n)).sum() / max(1, (ours == n).sum() + (theirs == n).sum())
-        for n in range(1, info["n"] + 1)
-    ]
+    scores = dice_of_each(result.labels.data.numpy()[~labelled], truth.data.numpy()[~labelled], info["n"])
     return float(np.mean(scores)), len(result.planes)
 
 

@@ -5,19 +5,18 @@ import pytest
 from ellipsoids import GRID, dice, on_slices
 from scipy.spatial.transform import Rotation
 
-from SynthFoundationLib.geometry import Grid
+from SynthFoundationLib.geometry import Grid, grid_points
 from SynthFoundationLib.segmentation import FewShotSession
 from SynthFoundationLib.segmentation.seeds import read_seeds
 from SynthFoundationLib.segmentation.tilted import Plane
 
 TILT = Rotation.from_euler("xyz", (18, -9, 5), degrees=True).as_matrix()
 OBLIQUE = Grid(GRID.size, GRID.spacing, GRID.origin, (TILT @ GRID.axes).ravel())
-PLACES = np.moveaxis(np.indices(OBLIQUE.shape), 0, -1)[..., ::-1]
 
 
 def drawn(truth, *planes, grid=OBLIQUE):
     """What is drawn, and where, in planes (axis of the patient, share of the way through the structures)."""
-    mm = grid.to_physical(PLACES.reshape(-1, 3)).reshape(*grid.shape, 3)
+    mm = grid_points(grid).numpy()
     where = np.zeros(truth.shape, bool)
     for axis, share in planes:
         low, high = (mm[truth > 0][:, axis].min(), mm[truth > 0][:, axis].max())
@@ -91,7 +90,7 @@ def test_planes_are_saved_and_restored(scan, tmp_path):
 
 
 def test_a_plane_holds_the_voxels_near_it():
-    plane = Plane((0.5, 1.0, -1.0), 2.0, 0.75)
+    plane = Plane(0.5, 1.0, -1.0, 2.0, 0.75)
     k, j, i = np.indices((4, 5, 6))
     expected = np.abs(0.5 * k + j - i - 2.0) <= 0.75
     np.testing.assert_array_equal(np.stack(list(plane.slices((4, 5, 6)))), expected)
