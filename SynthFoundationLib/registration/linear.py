@@ -37,15 +37,17 @@ def register_linear(
     tolerance: float = 0.02,
     pull: Pull | None = None,
     beat: Beat = silent,
+    done_before: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Align (C, D, H, W) features that lie on one grid: 4×4 map of fixed to moving voxel indices.
+    """Align (C, D, H, W) features that lie on one grid of cubic voxels: 4×4 map of fixed to moving indices.
 
     `stiffness` holds back stretch and shear, in units of the mean data term: images of different stretches of
-    the body would otherwise be squeezed until their outlines agree. Stops when no voxel moves by `tolerance`
-    voxels.
+    the body would otherwise be squeezed until their outlines agree. What earlier rounds have stretched counts
+    too, where their map of indices is `done_before`. Stops when no voxel moves by `tolerance` voxels.
     """
     frame = _Frame(weight[0])
     total = np.eye(4)
+    before = np.eye(3) if done_before is None else done_before[:3, :3]
     generators = _generators(kind)
     read = Warp(moving)
     for done in range(iterations):
@@ -56,7 +58,8 @@ def register_linear(
             hessian, gradient = _pulled(hessian, gradient, frame, total, pull)
         hessian, gradient = generators.T @ hessian @ generators, generators.T @ gradient
         if kind == "affine":
-            hessian, gradient = _resist_strain(hessian, gradient, generators, total, stiffness)
+            strain = _strain(before @ total[:3, :3])
+            hessian, gradient = _resist_strain(hessian, gradient, strain, stiffness)
         hessian += DAMPING * np.diag(np.diag(hessian)) + 1e-12 * np.eye(len(hessian))
         step = np.zeros((4, 4))
         step[:3] = (generators @ np.linalg.solve(hessian, gradient)).reshape(3, 4)
@@ -139,16 +142,21 @@ def _unit(place: tuple[int, int]) -> np.ndarray:
     return matrix
 
 
+def _strain(linear: np.ndarray) -> np.ndarray:
+    """(6,) of a 3×3 map, in the generators' order: Hencky's, as much for twice the length as for half."""
+    squares, axes = np.linalg.eigh(linear.T @ linear)
+    strain = axes @ np.diag(np.log(squares.clip(1e-12)) / 2) @ axes.T
+    return np.array([strain[0, 0], strain[1, 1], strain[2, 2], strain[0, 1], strain[0, 2], strain[1, 2]])
+
+
 def _resist_strain(
-    hessian: np.ndarray, gradient: np.ndarray, generators: np.ndarray, total: np.ndarray, stiffness: float
+    hessian: np.ndarray, gradient: np.ndarray, strain: np.ndarray, stiffness: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Add ½ k |strain|² to the objective, k = stiffness × the data's own mean curvature for rotations."""
-    strain = (total[:3, :3].T @ total[:3, :3] - np.eye(3)) / 2  # Green's: no rotation counts as strain
-    now = np.array([strain[0, 0], strain[1, 1], strain[2, 2], strain[0, 1], strain[0, 2], strain[1, 2]])
     curvature = stiffness * np.diag(hessian)[3:6].mean()
     hessian, gradient = hessian.copy(), gradient.copy()
     hessian[6:, 6:] += curvature * np.eye(6)
-    gradient[6:] -= curvature * now
+    gradient[6:] -= curvature * strain
     return hessian, gradient
 
 

@@ -76,6 +76,7 @@ def refine_pose(
     what start it came from must not show in the result, nor in the bend that follows.
     """
     options = settings.linear
+    back = np.linalg.inv(pose.affine.matrix)  # how far people differ in size, the start knows best
     domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin)
     for level, voxels in enumerate(options.voxels):
         spacing = max(domain.extent.max() / voxels, fixed.finest)
@@ -99,6 +100,7 @@ def refine_pose(
                 options.stiffness,
                 pull=_pull(landmarks, through, grid, options.landmark_weight),
                 beat=beat,
+                done_before=grid.inverse_matrix @ back @ pose.affine.matrix @ grid.matrix,
             )
             moved = grid.matrix @ relaxation(step) @ grid.inverse_matrix
             pose = Pose(Affine(pose.affine.matrix @ moved), pose.base)

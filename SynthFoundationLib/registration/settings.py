@@ -35,7 +35,7 @@ class StartSettings:
             `decisive` times more than all its rivals has to be plausible only.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
         rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
-        stiffness: resistance to stretch and shear, in units of the data's curvature.
+        stiffness: resistance to the stretch and shear of each round, in units of the data's curvature.
     """
 
     search_voxels: int = 18
@@ -74,7 +74,8 @@ class LinearSettings:
     Attributes:
         voxels: along the longest axis, per level.
         rounds: features are taken anew so many times at most, until nothing moves by `tolerance` voxels.
-        iterations, stiffness: as in `StartSettings`.
+        iterations: as in `StartSettings`.
+        stiffness: resistance to stretch and shear beyond the start's, in units of the data's curvature.
         landmark_weight: pull of a pair of landmarks, in units of the curvature of the whole data term.
         learned: how much learned features count beside MIND, where there are both; 0 leaves them out.
     """

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from SynthFoundationLib.registration.linear import register_linear
+from SynthFoundationLib.registration.linear import _strain, register_linear
 
 SHAPE = (24, 28, 32)
 CENTRE = (np.array(SHAPE[::-1]) - 1) / 2
@@ -57,6 +57,33 @@ def test_stiffness_holds_back_stretch(pattern, lattice):
         strain.append(np.abs(np.linalg.svd(linear)[1] - 1).max())
     assert strain[0] > strain[1] > strain[2]
     assert strain[2] < 0.15 * strain[0]
+
+
+def test_what_earlier_rounds_stretched_is_held_back_as_well(pattern, lattice):
+    """Rounds of one step that know of the earlier ones end where one round of many steps does."""
+    fixed, _, weight = images(AFFINE, pattern, lattice)
+    index = lattice(*SHAPE)
+
+    def in_rounds(stiffness, remembered):
+        done = np.eye(4)
+        for _ in range(30):
+            moved = pattern(mapped(done, index))
+            before = done if remembered else None
+            done = done @ register_linear(fixed, moved, weight, "affine", 1, stiffness, done_before=before)
+        return done
+
+    at_once = register_linear(*images(AFFINE, pattern, lattice), "affine", 30, 3.0, tolerance=1e-3)
+    assert corner_error(at_once, AFFINE) > 0.5
+    assert corner_error(in_rounds(3.0, remembered=True), at_once) < 0.15
+    assert corner_error(in_rounds(3.0, remembered=False), AFFINE) < 0.15
+
+
+def test_stretch_and_its_opposite_are_held_back_alike():
+    for scale in (0.5, 0.8, 1.1):
+        there, back = _strain(np.diag([scale, 1, 1])), _strain(np.diag([1 / scale, 1, 1]))
+        np.testing.assert_allclose(there, -back, atol=1e-12)
+        np.testing.assert_allclose(there, [np.log(scale), 0, 0, 0, 0, 0], atol=1e-12)
+    np.testing.assert_allclose(_strain(RIGID[:3, :3]), 0, atol=1e-12)
 
 
 def test_what_has_no_weight_does_not_matter(pattern, lattice):
