@@ -51,7 +51,11 @@ def _one_direction(
 def _costs(
     fixed: torch.Tensor, moving: torch.Tensor, weight: torch.Tensor, reach: int, beat: Beat
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Smoothed feature distances (N, D, H, W) of N = (2·reach + 1)³ offsets (N, 3) in (i, j, k)."""
+    """Smoothed feature distances (N, D, H, W) of N = (2·reach + 1)³ offsets (N, 3) in (i, j, k).
+
+    What does not count where an offset leads, such as what lies beyond the field of view, speaks neither for
+    it nor against it: it costs the usual.
+    """
     span = 2 * reach + 1
     padded = F.pad(moving[None], (reach,) * 6, mode="replicate")[0]
     # Views of the padded volume: all shifts along j and i at once, without copies.
@@ -64,7 +68,11 @@ def _costs(
         for channel, shifted in zip(fixed, shifts[:, k : k + depth], strict=True):
             cost += (shifted.permute(1, 2, 0, 3, 4) - channel).square_()
         costs.append(cost.flatten(0, 1))
-    cost = torch.cat(costs) * (weight / len(fixed))
+    cost = torch.cat(costs).div_(len(fixed))
+    there = F.pad(weight, (reach,) * 6).unfold(1, depth, 1).unfold(2, height, 1).unfold(3, width, 1)
+    there = there[0].flatten(0, 2)
+    usual = (cost * there * weight).sum() / (there * weight).sum().clamp_min(1e-6)
+    cost = torch.lerp(usual, cost, there) * weight
     for _ in range(COST_SMOOTHING):
         cost = _box_mean(cost)
     steps = range(-reach, reach + 1)

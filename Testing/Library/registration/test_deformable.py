@@ -120,6 +120,18 @@ def test_the_search_finds_a_shift_along_the_right_axis(pattern, lattice, shift):
     np.testing.assert_allclose(middle, shift, atol=0.4)
 
 
+def test_the_search_is_not_drawn_to_what_does_not_count(pattern, lattice):
+    """What the moving image holds beyond its field of view matches perfectly, three voxels farther on."""
+    index = lattice(14, 14, 24)
+    fixed, moving = (pattern(at, wavelength=(5.0, 9.0)) for at in (index + np.array((-1.0, 0, 0)), index))
+    moving += 0.1 * torch.randn(moving.shape, generator=torch.Generator().manual_seed(0))
+    weight = torch.ones(1, 14, 14, 24)
+    moving[..., 14:], weight[..., 14:] = fixed[..., 11:21], 0
+    found = displacement_by_search(fixed, moving, weight, reach=3)
+    before_the_end = found[:, 4:-4, 4:-4, 11:14].mean((1, 2, 3))
+    np.testing.assert_allclose(before_the_end, (-1, 0, 0), atol=0.3)
+
+
 class _Largest(TorchDispatchMode):
     """Notes the largest storage that any operation hands out."""
 
