@@ -71,7 +71,8 @@ def _costs(
     cost = torch.cat(costs).div_(len(fixed))
     there = F.pad(weight, (reach,) * 6).unfold(1, depth, 1).unfold(2, height, 1).unfold(3, width, 1)
     there = there[0].flatten(0, 2)
-    usual = (cost * there * weight).sum() / (there * weight).sum().clamp_min(1e-6)
+    both = there * weight
+    usual = (cost * both).sum() / both.sum().clamp_min(1e-6)
     cost = torch.lerp(usual, cost, there) * weight
     for _ in range(COST_SMOOTHING):
         cost = _box_mean(cost)

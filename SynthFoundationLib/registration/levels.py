@@ -59,8 +59,7 @@ def data_grid(fixed: Scan, moving: Scan, linear: Transform, options: DeformableS
 
 def covers(grid: Grid, domain: Grid) -> bool:
     """Whether all voxels of `domain` lie in the box that the voxels of `grid` fill."""
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in domain.size])).reshape(3, -1).T
-    index = grid.to_index(domain.to_physical(corners))
+    index = grid.to_index(domain.corners)
     return bool((index > -0.51).all() and (index < np.array(grid.size) - 0.49).all())
 
 

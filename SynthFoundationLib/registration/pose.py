@@ -73,10 +73,11 @@ def refine_pose(
     """Refine the pose on the features that the deformable stage uses.
 
     Features are taken anew from the moved image in each round, as they turn with it, until one moves nothing:
-    what start it came from must not show in the result, nor in the bend that follows.
+    what start it came from must not show in the result, nor in the bend that follows. Only how far it
+    stretches is held near the start, which knows best how people differ in size.
     """
     options = settings.linear
-    back = np.linalg.inv(pose.affine.matrix)  # how far people differ in size, the start knows best
+    back = np.linalg.inv(pose.affine.matrix)
     domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin)
     for level, voxels in enumerate(options.voxels):
         spacing = max(domain.extent.max() / voxels, fixed.finest)
