@@ -148,6 +148,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/complete.py
   SynthFoundationLib/segmentation/decide.py
   SynthFoundationLib/segmentation/disagreement.py
+  SynthFoundationLib/segmentation/draft.py
   SynthFoundationLib/segmentation/drawn.py
   SynthFoundationLib/segmentation/each.py
   SynthFoundationLib/segmentation/evaluation.py

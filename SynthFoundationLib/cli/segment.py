@@ -70,6 +70,14 @@ def segment(
             rich_help_panel=_SLICES,
         ),
     ] = None,
+    draft: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Segmentation to correct; SEEDS are corrected slices, or a copy of it in which some are.",
+            rich_help_panel=_SLICES,
+        ),
+    ] = None,
     support: Annotated[
         Path | None,
         typer.Option(
@@ -98,9 +106,11 @@ def segment(
 ) -> None:
     """Segment a volume from labels on a few slices of it, or on a few other scans.
 
-    Voxels of value 0 in SEEDS are not labelled. Scans of --support may be of other people and another
-    modality: they are registered to the image, their labels carried over and corrected.
+    Voxels of value 0 in SEEDS are not labelled. Of a segmentation that is corrected (--draft), what nothing
+    speaks against stays. Scans of --support may be of other people and another modality: they are registered
+    to the image, their labels carried over and corrected.
     """
+    from ..errors import InputError
     from ..files import check_place
     from ..frugal import first_that_fits
     from ..images import check_image_place, write_image, write_labels
@@ -111,15 +121,17 @@ def segment(
     for place in (probabilities, confidence):
         if place is not None:
             check_image_place(place)
+    if support is not None and draft is not None:
+        raise InputError("--draft is corrected by SEEDS, --support goes without these; give one of them")
     cases = [] if support is None else find_support(support)
-    supporting = [file for case in cases for file in (*case.images, case.labels)]
-    refuse_overwriting([output, probabilities, confidence], [*images, *supporting])
+    read = [file for case in cases for file in (*case.images, case.labels)]
+    refuse_overwriting([output, probabilities, confidence], [*images, *read, *([draft] if draft else [])])
     if support is not None:
         if features is MoreFeatures.auto and weights is None:
             features = MoreFeatures.none  # registration has used them; they do not make matching better
         result = _from_scans(images, cases, contrast, _learned(features, weights, device), device)
     else:
-        slices = partial(_from_slices, images, complete_slices, background)
+        slices = partial(_from_slices, images, complete_slices, background, draft)
         learned = _learned(features, weights, device)
         attempts = [("", partial(slices, learned))]
         if learned is not None:
@@ -139,6 +151,7 @@ def _from_slices(
     images: list[Path],
     complete_slices: str,
     background: int | None,
+    draft: Path | None,
     more: Callable[[Image], Image] | None,
 ) -> Result:
     from ..errors import InputError
@@ -156,8 +169,8 @@ def _from_slices(
         )
     if background is None:
         background, drawn = _named_background(drawn)
-    result = run(image, drawn, complete, background, more(image) if more else None)
-    if background is None and not (result.complete_slices or result.planes):
+    result = run(image, drawn, complete, background, more(image) if more else None, draft=draft)
+    if draft is None and background is None and not (result.complete_slices or result.planes):
         say("Nothing is labelled as background: all of the body gets labels; see --background")
     return result
 

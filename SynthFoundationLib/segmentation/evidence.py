@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .agreement import UNSURE, agree
+from .draft import Draft
 from .head import Head
 from .pulls import Pull, pulls_of
 from .result import Scores
@@ -35,6 +36,7 @@ class Evidence:
         pulls: what scribbles add to it around them.
         candidates: (N,) bool, which of the voxels inside the body may belong to a structure.
         gap_mm: typical distance between labelled slices per axis, 0 where none is.
+        taught: (V,) int16, what a segmentation that is corrected teaches, -1 for nothing; None without one.
     """
 
     classes: Tensor
@@ -42,19 +44,26 @@ class Evidence:
     pulls: tuple[Pull, ...]
     candidates: Tensor
     gap_mm: tuple[float, ...]
+    taught: Tensor | None = None
 
 
-def collect(workspace: Workspace, seeds: Seeds) -> Evidence:
-    """The evidence in seeds that are drawn on the image of a workspace."""
+def collect(workspace: Workspace, seeds: Seeds, draft: Draft | None = None) -> Evidence:
+    """The evidence in seeds that are drawn on the image of a workspace, and in what they correct."""
     frame = workspace.frame
     work = frame.shrunk(seeds.classes)
     along = {axis: frame.among(axis, seeds.complete) for axis in range(3)}
     planes = {axis: indices for axis, indices in along.items() if indices}
-    prior = _prior(workspace, work, planes, len(seeds.values)).flatten(0, 2)
+    if draft is None:
+        taught, prior = None, _prior(workspace, work, planes, len(seeds.values))
+    else:
+        off = _off(draft, work, planes, bool(seeds.planes))
+        taught, prior = draft.taught(work, off).flatten(), _corrected(workspace, work, planes, draft, off)
+    prior = prior.flatten(0, 2)
     gaps = [_gap(sorted(planes.get(a, ())), frame.shape[a]) * frame.spacing[a] for a in range(3)]
     pulls = pulls_of(work, planes, frame.spacing)
-    candidates = _possible(workspace, prior, pulls) if planes else torch.ones_like(workspace.where) > 0
-    return Evidence(torch.from_numpy(work.ravel()), prior, pulls, candidates, tuple(gaps))
+    narrow = bool(planes) or draft is not None
+    candidates = _possible(workspace, prior, pulls) if narrow else torch.ones_like(workspace.where) > 0
+    return Evidence(torch.from_numpy(work.ravel()), prior, pulls, candidates, tuple(gaps), taught)
 
 
 def _possible(workspace: Workspace, prior: Tensor, pulls: tuple[Pull, ...]) -> Tensor:
@@ -84,8 +93,34 @@ def _prior(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]],
     return workspace.nearness.odds(work, count).add_(shapes)
 
 
+def _off(draft: Draft, work: np.ndarray, planes: dict[int, list[int]], across: bool) -> Tensor:
+    """How far off the borders of a draft are (D, H, W), judged by planes: strokes are where it is wrong."""
+    known = np.full_like(work, -1)
+    for axis, indices in planes.items():
+        np.moveaxis(known, axis, 0)[indices] = np.moveaxis(work, axis, 0)[indices]
+    return draft.off_around(work, draft.off_by(work if across else known))
+
+
+def _corrected(
+    workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], draft: Draft, off: Tensor
+) -> Tensor:
+    """Log-odds (D, H, W, n) of a draft, and by the shapes in complete slices, each by how sure it is."""
+    parts = _parts(workspace, work, planes, len(draft.has))
+    edge = float(np.prod(workspace.frame.spacing)) ** (1 / 3)
+    weight = sum((weight for _, weight, _ in parts), torch.zeros(len(work), 1, 1, 1)) * edge**2
+    return draft.joined(_averaged(parts) if parts else None, weight, off)
+
+
 def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int) -> Tensor:
-    """Log-odds (D, H, W, n) by shape; planes of several axes count by how sure they are.
+    """Log-odds (D, H, W, n) by shape; planes of several axes count by how sure they are."""
+    parts = _parts(workspace, work, planes, count)
+    return _averaged(parts) if len(parts) > 1 else parts[0][0]
+
+
+def _parts(
+    workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int
+) -> list[tuple[Tensor, Tensor, Tensor]]:
+    """Log-odds (D, H, W, n) by the planes of each axis, with weights and bounds as `_averaged` takes them.
 
     Where structures end the only plane of an axis knows the less, the farther away.
     """
@@ -93,15 +128,13 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
     for axis, indices in planes.items():
         stack = np.moveaxis(work, axis, 0)
         odds, off = workspace.prior(axis).volume({z: stack[z] for z in indices}, count)
-        if len(planes) == 1:
-            return odds
         weight = off.pow(-2)
         known = weight / weight.max() if len(indices) == 1 else torch.ones_like(weight)
         bound = (-IMPOSSIBLE * known).clamp_min(ALONE)
         along = [-1 if a == axis else 1 for a in range(4)]
         weight, bound = (values.reshape(along).expand(len(work), -1, -1, -1) for values in (weight, bound))
         parts.append((odds, weight, bound))
-    return _averaged(parts)
+    return parts
 
 
 def _averaged(parts: list[tuple[Tensor, Tensor, Tensor]]) -> Tensor:

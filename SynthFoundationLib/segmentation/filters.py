@@ -65,6 +65,14 @@ def resized(volume: Tensor, shape: tuple[int, ...]) -> Tensor:
     return volume
 
 
+def copied(volume: Tensor, factors: tuple[int, ...], shape: tuple[int, ...]) -> Tensor:
+    """A volume (d, h, w) in voxels `factors` times as fine, cut to `shape`: each is copied."""
+    for axis, (factor, wanted) in enumerate(zip(factors, shape, strict=True)):
+        if factor > 1:
+            volume = volume.index_select(axis, torch.arange(wanted) // factor)
+    return volume
+
+
 def enlarged(
     volumes: Tensor, factors: tuple[int, ...], shape: tuple[int, ...]
 ) -> Iterator[tuple[slice, Tensor]]:

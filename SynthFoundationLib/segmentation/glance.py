@@ -41,16 +41,17 @@ def glance(
     among = near.flatten()[workspace.where]
     scores = fused(workspace, replace(evidence, candidates=evidence.candidates & among), head)
     limits = last.limits if last is not None and last.values == seeds.values else None
-    classes = torch.zeros(len(among), dtype=torch.int32)
-    classes[among] = decided(scores.probabilities[among], limits).int()
-    volume = scores.dense(classes, 0)
+    work = np.zeros(frame.shape, np.int16) if seeds.draft is None else frame.sampled(seeds.draft)
+    volume = torch.from_numpy(work).int()
+    volume.view(-1)[workspace.where[among]] = decided(scores.probabilities[among], limits).int()
     return [_on_image(volume, frame, seeds, *one) for one in slices]
 
 
 def _on_image(volume: Tensor, frame: Frame, seeds: Seeds, axis: int, index: int) -> Tensor:
     """A slice of the image from classes (D, H, W) on the work voxels, with what the user drew."""
     across = [a for a in range(3) if a != axis]
-    plane = torch.zeros([frame.grid.shape[a] for a in across], dtype=torch.int32)
+    drawn = _plane(seeds.classes, axis, index)
+    plane = torch.zeros_like(drawn) if seeds.draft is None else _plane(seeds.draft, axis, index)
     if frame.start[axis] <= index < frame.stop[axis]:
         work = volume.movedim(axis, 0)[frame.index(axis, index)]
         for dim, a in enumerate(across):
@@ -58,6 +59,9 @@ def _on_image(volume: Tensor, frame: Frame, seeds: Seeds, axis: int, index: int)
                 dim, 0, frame.stop[a] - frame.start[a]
             )
         plane[tuple(slice(frame.start[a], frame.stop[a]) for a in across)] = work
-    drawn = torch.from_numpy(np.ascontiguousarray(np.moveaxis(seeds.classes, axis, 0)[index])).int()
     plane = torch.where(drawn >= 0, drawn, plane)
     return torch.tensor(seeds.values, dtype=torch.int32)[plane.long()]
+
+
+def _plane(volume: np.ndarray, axis: int, index: int) -> Tensor:
+    return torch.from_numpy(np.moveaxis(volume, axis, 0)[index].astype(np.int32))

@@ -24,6 +24,8 @@ SURE = 0.9  # probability from which on an answer teaches
 AGAINST = 2.0  # log-odds that shape may give another label more than the one that is learned
 LEARNED = 0.15  # such voxels to one that is labelled
 SPARE = 4  # times as many are asked whether shape agrees
+TAUGHT = 10_000  # voxels that a draft teaches
+FIRST, OFTEN = 4.0, 32  # how much more labelled voxels count than those, and how often one may be repeated
 CALM = 0.5  # noise beside them, of that beside labelled voxels alone: they show what other slices are like
 
 
@@ -79,15 +81,28 @@ def beyond_doubt(
 
 
 def training_set(workspace: Workspace, evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """Rows (M, F) and labels (M,) to learn from: all labelled voxels but background far from everything."""
+    """Rows (M, F) and labels (M,) to learn from: all labelled voxels but background far from everything.
+
+    A draft teaches as well, but less than what is labelled.
+    """
     classes = evidence.classes[workspace.where]
-    labelled = (classes >= 0).nonzero().flatten()
-    near = evidence.prior[workspace.where[labelled], 0] < FAR
-    useful = (classes[labelled] > 0) | near
-    if not near.any():
-        useful[:] = True
-    chosen = labelled[useful]
-    return workspace.rows[chosen], classes[chosen].long()
+    chosen = _useful(workspace, evidence, classes)
+    if evidence.taught is None:
+        return workspace.rows[chosen], classes[chosen].long()
+    drafted = torch.where(classes < 0, evidence.taught[workspace.where], -1)
+    taught = _useful(workspace, evidence, drafted)
+    mixed = torch.randperm(len(taught), generator=torch.Generator().manual_seed(0))
+    taught = taught[mixed[:TAUGHT]]
+    times = min(max(1, round(FIRST * len(taught) / max(1, len(chosen)))), OFTEN)
+    labels = torch.cat([classes[chosen].repeat(times), drafted[taught]])
+    return workspace.rows[torch.cat([chosen.repeat(times), taught])], labels.long()
+
+
+def _useful(workspace: Workspace, evidence: Evidence, classes: Tensor) -> Tensor:
+    """Which of the voxels inside, of classes (N,), -1 for unknown, have one that teaches → rows (M,)."""
+    known = (classes >= 0).nonzero().flatten()
+    near = evidence.prior[workspace.where[known], 0] < FAR
+    return known[(classes[known] > 0) | near] if near.any() else known
 
 
 def noise(workspace: Workspace, evidence: Evidence, head: Head) -> Tensor:

@@ -33,10 +33,8 @@ def refined(
     classes[where], confidence[where] = chosen.int(), sure
     near = [_copied(n, f, b - a) for n, f, a, b in _axes(frame)]
     unsure = _meeting(classes.reshape(frame.shape), confidence.reshape(frame.shape), row.reshape(frame.shape))
-    labels, shown = (
-        _spread(classes.reshape(frame.shape), near),
-        _spread(confidence.reshape(frame.shape), near),
-    )
+    labels = frame.spread(classes.reshape(frame.shape))
+    shown = frame.spread(confidence.reshape(frame.shape))
     between = [_between(n, f, b - a) for n, f, a, b in _axes(frame)]
     for first in range(labels.shape[0]):
         spots = unsure[near[0][first]][near[1]][:, near[2]].nonzero()
@@ -65,13 +63,6 @@ def _between(length: int, factor: int, wanted: int) -> tuple[Tensor, Tensor]:
     low = place.floor().long()
     share = place - low
     return torch.stack([low, (low + 1).clamp_max(length - 1)], 1), torch.stack([1 - share, share], 1)
-
-
-def _spread(volume: Tensor, near: list[Tensor]) -> Tensor:
-    """Copy work voxels to the image voxels in them."""
-    for axis, index in enumerate(near):
-        volume = volume.index_select(axis, index)
-    return volume
 
 
 def _meeting(classes: Tensor, confidence: Tensor, row: Tensor) -> Tensor:

@@ -104,6 +104,9 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
         fine, shown = refined(scores.probabilities, scores.where, chosen, sure, frame, limits)
         labels[frame.box] = values.index_select(0, fine.flatten()).reshape(fine.shape)
         confidence[frame.box] = shown
+    if seeds.draft is not None:
+        theirs = values.index_select(0, torch.from_numpy(seeds.draft).int().flatten()).view_as(labels)
+        labels = torch.where(_as_drafted(seeds.draft, scores, chosen), theirs, labels)
     known = torch.from_numpy(np.flatnonzero(seeds.classes >= 0))
     labels.view(-1)[known] = values[torch.from_numpy(seeds.classes).view(-1)[known].long()]
     confidence.view(-1)[known] = 1.0
@@ -119,6 +122,17 @@ def make_result(scores: Scores, drawn: LabelMap, seeds: Seeds) -> Result:
         lambda: scores,
         frame.near,
     )
+
+
+def _as_drafted(draft: np.ndarray, scores: Scores, chosen: Tensor) -> Tensor:
+    """Where a draft (D, H, W) was not asked, or the work voxel around agrees with it → bool (D, H, W)."""
+    frame = scores.frame
+    work = frame.sampled(draft)
+    answer = work.copy()
+    answer.ravel()[scores.where.numpy()] = chosen.numpy()
+    kept = torch.ones(draft.shape, dtype=torch.bool)
+    kept[frame.box] = frame.spread(torch.from_numpy(answer == work))
+    return kept
 
 
 def changed_box(before: Result | None, after: Result) -> tuple[slice, slice, slice]:

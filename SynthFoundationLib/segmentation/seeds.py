@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import Grid
 from .complete import Slice, detect_complete
+from .draft import corrected_slices, is_copy
 from .tilted import Plane, detect_planes
 
 CompleteSlices: TypeAlias = "Literal['auto', 'none'] | Iterable[Slice]"
@@ -26,6 +27,7 @@ class Seeds:
         complete: completely labelled slices as (axis, index), sorted.
         planes: completely labelled planes across the voxels, where labels lie in these instead.
         detected: whether these were found rather than given.
+        draft: (D, H, W) int16, the classes of a segmentation that is corrected, or None.
     """
 
     classes: np.ndarray
@@ -33,6 +35,7 @@ class Seeds:
     complete: tuple[Slice, ...]
     planes: tuple[Plane, ...]
     detected: bool
+    draft: np.ndarray | None = None
 
 
 def read_seeds(
@@ -41,6 +44,7 @@ def read_seeds(
     background: int | None = None,
     grid: Grid | None = None,
     planes: tuple[Plane, ...] = (),
+    draft: np.ndarray | None = None,
 ) -> Seeds:
     """Turn a label map (D, H, W), 0 = not labelled, into seeds.
 
@@ -51,25 +55,31 @@ def read_seeds(
         background: label that stands for background.
         grid: of the label map; "auto" then looks for planes along the patient, too.
         planes: known planes across the voxels whose empty voxels are background.
+        draft: a segmentation (D, H, W) to correct. The labels may be a corrected copy of it: "auto" then
+            takes what differs, and the slices that it lies in.
 
     Raises:
         InputError: nothing is labelled, only background is, or a slice lies outside the volume.
     """
-    drawn = labels != 0
-    marked = labels[drawn]
-    used = np.flatnonzero(np.bincount(marked))
-    values = [int(v) for v in used if v != background]
-    if not values:
-        given = "only background" if len(used) else "empty"
-        raise InputError(f"the seeds are {given}: label at least one voxel of a structure")
     if background is not None and background <= 0:
         raise InputError(f"the background label is {background}; give a label above 0 of the seeds")
-    lookup = np.zeros(int(used[-1]) + 1, np.int16)
+    drawn = labels != 0
+    used = np.flatnonzero(np.bincount(labels[drawn]))
+    every = used if draft is None else np.union1d(used, np.unique(draft[draft > 0]))
+    values = [int(v) for v in every if v != background]
+    if not values or not len(used):
+        given = "only background" if len(used) else "empty"
+        raise InputError(f"the seeds are {given}: label at least one voxel of a structure")
+    lookup = np.zeros(int(every[-1]) + 1, np.int16)
     lookup[values] = np.arange(1, len(values) + 1)
-    classes = np.full(labels.shape, -1, np.int16)
-    classes[drawn] = lookup[marked]
+    classes = np.where(drawn, lookup[labels], np.int16(-1))
     detected = isinstance(complete_slices, str) and complete_slices == "auto"
-    complete = _complete(classes, complete_slices, len(values) < len(used))
+    if draft is not None:
+        copy = detected and is_copy(labels, draft)
+        draft = lookup[draft]
+        if copy:
+            return _corrections(classes, draft, (0, *values))
+    complete = _complete(classes, complete_slices, background in used)
     if detected and grid is not None and complete:
         planes = detect_planes(classes > 0, grid.spacing[::-1], grid.axes.T[::-1], len(complete))
         complete = () if planes else complete
@@ -79,7 +89,19 @@ def read_seeds(
     for tilted in planes:
         for seen, inside in zip(classes, tilted.slices(classes.shape), strict=True):
             seen[inside & (seen < 0)] = 0
-    return Seeds(classes, (0, *values), complete, planes, detected)
+    return Seeds(classes, (0, *values), complete, planes, detected, draft)
+
+
+def _corrections(classes: np.ndarray, draft: np.ndarray, values: tuple[int, ...]) -> Seeds:
+    """Seeds in a corrected copy of a draft: what differs, and all of the slices that it lies in."""
+    corrected = np.maximum(classes, 0)
+    changed = corrected != draft
+    if not changed.any():
+        raise InputError("the seeds are the draft as it is: correct it in at least one slice")
+    complete = corrected_slices(changed)
+    for axis, index in complete:
+        np.moveaxis(changed, axis, 0)[index] = True
+    return Seeds(np.where(changed, corrected, np.int16(-1)), values, complete, (), True, draft)
 
 
 def _complete(classes: np.ndarray, wanted: CompleteSlices, background: bool) -> tuple[Slice, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +16,9 @@ from ..errors import InputError
 from ..features.weights import Weights
 from ..geometry import Grid
 from ..images import Image, ImageLike, LabelMap, LabelsLike, as_image, as_labels, warp_labels
+from ..images.warp import LabelInterpolation
 from .channels import Features, more_channels
+from .draft import Draft
 from .drawn import Drawn
 from .evidence import collect, fused
 from .glance import Show, glance
@@ -26,7 +29,7 @@ from .result import Result, Scores, changed_box, make_result
 from .seeds import CompleteSlices, Seeds, Slice, check_slices, read_seeds
 from .storage import load_session, save_session
 from .tilted import Plane
-from .workspace import Body, Workspace
+from .workspace import Body, Frame, Workspace
 
 MAX_VOXELS = 8_000_000
 MAX_VALUES = 300_000_000  # work voxels × labels
@@ -42,6 +45,7 @@ class Edit:
     layout: Layout
     head: dict[str, Tensor] = field(repr=False)
     planes: tuple[Plane, ...] = ()
+    detected: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +71,9 @@ class FewShotSession:
         features: Image | Features | None = "auto",
         max_voxels: int = MAX_VOXELS,
         weights: str | Path | Weights | None = None,
+        draft: LabelsLike | None = None,
     ) -> None:
-        """Take a scan, or several contrasts of it.
+        """Take a scan, or several contrasts of it, and a segmentation of it if there is one to correct.
 
         Args:
             image: path, SimpleITK image, (array, Grid), `Image`, or a list of contrasts.
@@ -77,11 +82,17 @@ class FewShotSession:
                 "none" or None.
             max_voxels: larger scans are worked on in voxels of twice, three times … the size.
             weights: id, file or loaded weights of the network; by default the installed ones.
+            draft: labels of all structures that are right in most places, on any grid. What nothing speaks
+                against stays; seeds are then corrections.
 
         Raises:
-            InputError: the image or the features cannot be used.
+            InputError: the image, the features or the draft cannot be used.
         """
         self.image = as_image(image)
+        self._draft = None if draft is None else self._on_image(draft, "the labels of the draft", "linear")
+        if self._draft is not None and not self._draft.values:
+            raise InputError("the draft is empty: give a segmentation with at least one labelled voxel")
+        self._measured: tuple[tuple[Frame, tuple[int, ...]], Draft] | None = None
         self._more = more_channels(self.image, features, weights)
         self._max_voxels = max_voxels
         self._workspace: Workspace | None = None
@@ -108,7 +119,8 @@ class FewShotSession:
         """Segment the volume from all that is labelled now.
 
         Args:
-            seeds: label map, 0 = not labelled; one on another grid is resampled.
+            seeds: label map, 0 = not labelled; one on another grid is resampled. Where there is a draft, a
+                corrected copy of it will do.
             complete_slices: pairs (array axis of (D, H, W), index) of slices whose empty voxels are
                 background; "none"; or "auto": found where no background is labelled, and reported, or planes
                 across the voxels, such as those along the patient of a scan that lies obliquely.
@@ -120,22 +132,27 @@ class FewShotSession:
             InputError: nothing is labelled, or the arguments do not fit the image.
         """
         glances = check_slices(glances, self.grid.shape)
-        labels = self._on_image(seeds)
-        read = read_seeds(labels.data.numpy(), complete_slices, background, self.grid)
+        labels = self._on_image(seeds, "the seeds")
+        if self._draft is not None:
+            names, colors = self._draft.names | labels.names, self._draft.colors | labels.colors
+            labels = replace(labels, names=names, colors=colors)
+        read = self._understood(labels, complete_slices, background)
         now, drawn = self._now, Drawn.of(labels)
-        workspace = self._prepared(drawn, len(read.values), background)
-        evidence = collect(workspace, read)
+        seen = background if read.draft is None else None  # corrections count where nothing is left, too
+        workspace = self._prepared(self._focus(drawn, read), len(read.values), seen)
+        evidence = collect(workspace, read, self._drafted(workspace, read))
         head = self._goes_on(read.values, workspace.layout)
         if head is None:
             head = new_head(workspace, evidence, len(read.values))
         else:
             go_on(head, workspace, evidence)
         if show is not None and glances:
-            seen = glance(workspace, evidence, head, read, glances, now.last)
-            for one, plane in zip(glances, seen, strict=True):
+            planes = glance(workspace, evidence, head, read, glances, now.last)
+            for one, plane in zip(glances, planes, strict=True):
                 show(one, plane)
         result = self._compared(make_result(fused(workspace, evidence, head), labels, read))
-        edit = Edit(drawn, read.complete, background, workspace.layout, head.state(), read.planes)
+        layout, state = workspace.layout, head.state()
+        edit = Edit(drawn, read.complete, background, layout, state, read.planes, read.detected)
         before = now.last and replace(now.last, scored=partial(self._scores, now.edits[-1]))
         self._now = _Standing((*now.edits, edit), head, result, before)
         return result
@@ -151,28 +168,33 @@ class FewShotSession:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Take back what happens to the session in this block if the block ends in an error."""
-        before = self._now
+        before = self._now, self._draft
         try:
             yield
         except BaseException:
-            self._now = before
+            self._now, self._draft = before
+            self._measured = None
             raise
 
     def save(self, path: str | Path) -> None:
-        """Write the edits and heads to an .npz file; the image itself is not in it.
+        """Write the edits, heads and draft to an .npz file; the image itself is not in it.
 
         Raises:
             InputError: the file cannot be written.
         """
-        save_session(path, self.grid, self._now.edits)
+        draft = None if self._draft is None else Drawn.of(self._draft)
+        save_session(path, self.grid, self._now.edits, draft)
 
     def restore(self, path: str | Path) -> Result | None:
-        """Take the edits of a saved session of the same image: its last answer.
+        """Take the edits and draft of a saved session of the same image: its last answer.
 
         Raises:
             InputError: not a saved session, one of another image, or of other features; nothing changes then.
         """
-        return self._back_to(tuple(Edit(**fields) for fields in load_session(path, self.grid)))
+        edits, draft = load_session(path, self.grid)
+        with self.transaction():
+            self._draft, self._measured = None if draft is None else draft.label_map(self.grid), None
+            return self._back_to(tuple(Edit(**fields) for fields in edits))
 
     def _back_to(self, edits: tuple[Edit, ...], answer: Result | None = None) -> Result | None:
         """Stand where these edits led; their last answer is made again unless it is known."""
@@ -189,7 +211,28 @@ class FewShotSession:
 
     def _read(self, edit: Edit) -> tuple[LabelMap, Seeds]:
         labels = edit.drawn.label_map(self.grid)
-        return labels, read_seeds(labels.data.numpy(), edit.complete, edit.background, planes=edit.planes)
+        if self._draft is not None and edit.detected:
+            return labels, self._understood(labels, "auto", edit.background)
+        return labels, self._understood(labels, edit.complete, edit.background, edit.planes)
+
+    def _understood(
+        self,
+        labels: LabelMap,
+        complete: CompleteSlices,
+        background: int | None,
+        planes: tuple[Plane, ...] = (),
+    ) -> Seeds:
+        draft = None if self._draft is None else self._draft.data.numpy()
+        return read_seeds(labels.data.numpy(), complete, background, self.grid, planes, draft)
+
+    def _drafted(self, workspace: Workspace, read: Seeds) -> Draft | None:
+        """The draft on the work voxels, measured anew where these or its labels are others."""
+        if read.draft is None:
+            return None
+        key = workspace.frame, read.values
+        if self._measured is None or self._measured[0] != key:
+            self._measured = key, Draft.of(read.draft, workspace.frame, len(read.values))
+        return self._measured[1]
 
     def _scores(self, edit: Edit) -> Scores:
         """Those of an edit, from the head that gave its answer."""
@@ -197,23 +240,32 @@ class FewShotSession:
         workspace = self._laid_out(edit.layout, len(read.values))
         head = Head(workspace.rows.shape[1], len(read.values))
         head.load(edit.head)
-        return fused(workspace, collect(workspace, read), head)
+        return fused(workspace, collect(workspace, read, self._drafted(workspace, read)), head)
 
     def _compared(self, result: Result) -> Result:
         """The result with where it differs from the last one."""
         return replace(result, changed=changed_box(self._now.last, result))
 
-    def _on_image(self, seeds: LabelsLike) -> LabelMap:
-        labels = as_labels(seeds, "the seeds")
+    def _on_image(
+        self, given: LabelsLike, what: str, interpolation: LabelInterpolation = "nearest"
+    ) -> LabelMap:
+        labels = as_labels(given, what)
         if labels.grid.same_space(self.grid):
             return labels
-        moved = warp_labels(labels, None, self.grid, "nearest")
+        moved = warp_labels(labels, None, self.grid, interpolation)
         if labels.values and not moved.values:
             raise InputError(
-                "the seeds lie outside the image or are too small for its voxels; "
+                f"{what} lie outside the image or are too small for its voxels; "
                 "check that both come from the same scan"
             )
         return moved
+
+    def _focus(self, drawn: Drawn, read: Seeds) -> Drawn:
+        """What is looked at from near if not all is: what is drawn, or what of a draft was corrected."""
+        if read.draft is None:
+            return drawn
+        where = np.flatnonzero((read.classes > 0) | (read.classes == 0) & (read.draft > 0))
+        return Drawn(where, read.classes.ravel()[where].astype(np.uint16))
 
     def _prepared(self, drawn: Drawn, labels: int, background: int | None) -> Workspace:
         """The features, at voxels so large that `labels` fit in memory, wherever structures are drawn."""
@@ -256,6 +308,7 @@ def segment(
     background: int | None = None,
     features: Image | Features | None = "auto",
     weights: str | Path | Weights | None = None,
+    draft: LabelsLike | None = None,
 ) -> Result:
     """Segment an image from labels on a few slices, scribbles or points: `FewShotSession` for one edit.
 
@@ -263,4 +316,5 @@ def segment(
         InputError: the image cannot be used, nothing is labelled, or the arguments do not fit the image.
     """
     with torch.no_grad():
-        return FewShotSession(image, features, weights=weights).update(seeds, complete_slices, background)
+        session = FewShotSession(image, features, weights=weights, draft=draft)
+        return session.update(seeds, complete_slices, background)

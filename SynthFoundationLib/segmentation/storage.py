@@ -22,11 +22,11 @@ from .tilted import Plane
 if TYPE_CHECKING:
     from .session import Edit
 
-FORMAT = "SynthFoundation few-shot session 3"
+FORMAT = "SynthFoundation few-shot session 4"
 
 
-def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
-    """Write edits to an .npz file, whole or not at all.
+def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit], draft: Drawn | None) -> None:
+    """Write edits, and the draft that they correct, to an .npz file, whole or not at all.
 
     Raises:
         InputError: another file type, or the folder cannot be written to.
@@ -40,26 +40,26 @@ def save_session(path: str | Path, grid: Grid, edits: Sequence[Edit]) -> None:
         drawn = edit.drawn
         arrays |= {f"{number}.where": drawn.where, f"{number}.labels": drawn.labels}
         arrays |= {f"{number}.head.{name}": value.numpy() for name, value in edit.head.items()}
-        names = {str(label): name for label, name in drawn.names.items()}
-        colors = {str(label): list(color) for label, color in drawn.colors.items()}
-        complete, background = [list(pair) for pair in edit.complete], edit.background
         about.append(
             {
-                "complete": complete,
+                "complete": [list(pair) for pair in edit.complete],
+                "detected": edit.detected,
                 "planes": edit.planes,
-                "background": background,
+                "background": edit.background,
                 "layout": asdict(edit.layout),
-                "names": names,
-                "colors": colors,
+                **_called(drawn),
             }
         )
-    header = json.dumps({"format": FORMAT, "grid": _plain(grid), "edits": about})
+    if draft is not None:
+        arrays |= {"draft.where": draft.where, "draft.labels": draft.labels}
+    begun = None if draft is None else _called(draft)
+    header = json.dumps({"format": FORMAT, "grid": _plain(grid), "edits": about, "draft": begun})
     with replacing(path) as beside, open(beside, "wb") as file:
         np.savez_compressed(file, header=np.array(header), **arrays)  # type: ignore[arg-type]
 
 
-def load_session(path: str | Path, grid: Grid) -> list[dict[str, Any]]:
-    """The fields of the edits in a saved session.
+def load_session(path: str | Path, grid: Grid) -> tuple[list[dict[str, Any]], Drawn | None]:
+    """The fields of the edits in a saved session, and the draft that they correct.
 
     Raises:
         InputError: not a saved session, damaged, or of an image on another grid.
@@ -73,7 +73,9 @@ def load_session(path: str | Path, grid: Grid) -> list[dict[str, Any]]:
             if not grid.same_space(Grid(**header["grid"])):
                 raise InputError(f"{path.name} belongs to another image: the grids differ")
             arrays = {name: file[name] for name in file.files if name != "header"}
-            return [_edit(number, about, arrays, grid) for number, about in enumerate(header["edits"])]
+            edits = [_edit(number, about, arrays, grid) for number, about in enumerate(header["edits"])]
+            begun = header["draft"]
+            return edits, None if begun is None else _drawn("draft.", begun, arrays, grid)
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, IndexError, zipfile.BadZipFile, EOFError) as error:
@@ -85,18 +87,27 @@ def _plain(grid: Grid) -> dict[str, list[float]]:
     return {name: list(getattr(grid, name)) for name in names}
 
 
-def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], grid: Grid) -> dict[str, Any]:
-    where, labels = arrays[f"{number}.where"], arrays[f"{number}.labels"]
+def _called(drawn: Drawn) -> dict[str, Any]:
+    names = {str(label): name for label, name in drawn.names.items()}
+    return {"names": names, "colors": {str(label): list(color) for label, color in drawn.colors.items()}}
+
+
+def _drawn(prefix: str, about: dict[str, Any], arrays: dict[str, np.ndarray], grid: Grid) -> Drawn:
+    where, labels = arrays[f"{prefix}where"], arrays[f"{prefix}labels"]
     if where.shape != labels.shape or (len(where) and not 0 <= where.min() <= where.max() < grid.voxels):
         raise ValueError("labels outside the image")
     names = {int(label): name for label, name in about["names"].items()}
-    colors = {int(label): tuple(color) for label, color in about["colors"].items()}
+    return Drawn(where, labels, names, {int(n): tuple(color) for n, color in about["colors"].items()})
+
+
+def _edit(number: int, about: dict[str, Any], arrays: dict[str, np.ndarray], grid: Grid) -> dict[str, Any]:
     prefix = f"{number}.head."
     head = {k.removeprefix(prefix): torch.from_numpy(v) for k, v in arrays.items() if k.startswith(prefix)}
     complete = tuple((int(axis), int(index)) for axis, index in about["complete"])
     return {
-        "drawn": Drawn(where, labels, names, colors),
+        "drawn": _drawn(f"{number}.", about, arrays, grid),
         "complete": complete,
+        "detected": bool(about["detected"]),
         "planes": tuple(Plane(*map(float, plane)) for plane in about.get("planes", ())),
         "background": about["background"],
         "layout": _layout(about["layout"], grid),

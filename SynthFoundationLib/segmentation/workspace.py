@@ -16,6 +16,7 @@ from ..geometry import Grid, resample
 from ..images import Image, foreground, normalise
 from .agreement import Neighbours
 from .appearance import appearances, beside
+from .filters import copied
 from .layout import MARGIN, Box, Layout, box_of, merged
 from .nearness import Nearness
 from .placement import placed
@@ -91,6 +92,17 @@ class Frame:
         """The work voxels that hold the image voxels of a smaller box."""
         ends = zip(box, self.start, self.factors, strict=True)
         return tuple(slice((a - s) // f, (b - 1 - s) // f + 1) for (a, b), s, f in ends)
+
+    def sampled(self, classes: np.ndarray) -> np.ndarray:
+        """What an image (D, H, W) has in the middle of each work voxel."""
+        ends = zip(self.start, self.stop, self.factors, strict=True)
+        middles = [np.arange(a, b, f) + (f - 1) // 2 for a, b, f in ends]
+        return classes[np.ix_(*map(np.minimum, middles, np.array(self.stop) - 1))]
+
+    def spread(self, volume: Tensor) -> Tensor:
+        """Copy work voxels (D, H, W) to the image voxels of the box that lie in them."""
+        lengths = tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
+        return copied(volume, self.factors, lengths)
 
     def shrunk(self, classes: np.ndarray) -> np.ndarray:
         """Seeds (−1 unlabelled) of the image on the work voxels; where several meet, the largest wins."""

@@ -58,6 +58,9 @@ def test_a_ball_is_found_from_three_slices_with_its_name_and_how_sure(case):
         (["scan.nii.gz", "seeds.seg.nrrd", "--confidence", "out.nii.gz"], "named for two results"),
         (["scan.nii.gz", "seeds.seg.nrrd", "--probabilities", "p.seg.nrrd"], "would be a segmentation"),
         (["scan.nii.gz", "seeds.seg.nrrd", "--confidence", "scan.nii.gz"], "would overwrite scan.nii.gz"),
+        (["scan.nii.gz", "--draft", "seeds.seg.nrrd", "--support", "."], "give one of them"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--draft", "seeds.seg.nrrd"], "the draft as it is"),
+        (["scan.nii.gz", "seeds.seg.nrrd", "--draft", "none.nrrd"], "none.nrrd"),
     ],
 )
 def test_what_cannot_be_segmented_is_one_line(case, monkeypatch, arguments, message):
@@ -115,6 +118,26 @@ def test_seeds_on_another_grid_give_labels_on_the_grid_of_the_image(case):
     found = labels.data.numpy() == 3
     assert labels.grid.same_space(GRID)
     assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.85
+
+
+def test_a_segmentation_is_corrected_from_a_copy_in_which_slices_were(case):
+    folder, ball = case
+    wrong = np.roll(ball, 3, 2)
+    copy = wrong.copy()
+    copy[[6, 10, 14]] = ball[[6, 10, 14]]
+    for name, mask in (("draft", wrong), ("copy", copy)):
+        labels = LabelMap(torch.from_numpy(3 * mask.astype(np.int32)), GRID, {3: "ball"})
+        write_labels(labels, folder / f"{name}.seg.nrrd")
+    arguments = folder / "scan.nii.gz", folder / "copy.seg.nrrd", "--draft", folder / "draft.seg.nrrd"
+    result = segment(*arguments, "-o", folder / "out.seg.nrrd", "--features", "none")
+    assert result.exit_code == 0, result.output
+    labels = read_labels(folder / "out.seg.nrrd")
+    found = labels.data.numpy() == 3
+    assert 2 * (found & ball).sum() / (found.sum() + ball.sum()) > 0.93
+    assert labels.names == {3: "ball"}
+    result = segment(*arguments, "-o", folder / "draft.seg.nrrd")
+    assert result.exit_code == 2
+    assert "would overwrite draft.seg.nrrd" in result.stderr
 
 
 def test_the_scans_of_the_support_are_not_overwritten(case, support):
