@@ -245,9 +245,11 @@ set(SynthFoundation_SCRIPTS
   SynthFoundationModuleLib/few_shot.py
   SynthFoundationModuleLib/few_shot_controls.py
   SynthFoundationModuleLib/few_shot_sessions.py
+  SynthFoundationModuleLib/finished.py
   SynthFoundationModuleLib/folder.py
   SynthFoundationModuleLib/geometry.py
   SynthFoundationModuleLib/guides.py
+  SynthFoundationModuleLib/hidden.py
   SynthFoundationModuleLib/installation_failure.py
   SynthFoundationModuleLib/landmarks.py
   SynthFoundationModuleLib/library.py

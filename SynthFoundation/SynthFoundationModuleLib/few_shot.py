@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from slicer.i18n import tr as _
 from .answers import Answers
 from .display import visible_slices
 from .errors import UserError
+from .finished import looks_finished
 from .geometry import matrix_of
 from .parameters import MachineSettings
 from .presence import deleted
@@ -58,6 +60,9 @@ class FewShot:
         if self._seeds.restore():
             self._answers = Answers(read(segmentation, volume, structures(segmentation)))
             self._known = stamp(segmentation)
+        elif segmentation.GetParentTransformNode() is volume.GetParentTransformNode():
+            with suppress(UserError):  # it is told with the first update
+                self._correct(read(segmentation, volume, structures(segmentation)))
 
     def _begin(self) -> None:
         """Know nothing yet, on the voxels that the volume has now."""
@@ -65,6 +70,16 @@ class FewShot:
         self._seeds = Seeds(self.segmentation, self.volume)
         self._answers = Answers()  # as the worker knows them
         self._known: tuple = ()  # the segments' stamp when all of them was known
+
+    def _correct(self, drawn: np.ndarray) -> None:
+        """Take what is drawn as a draft to correct, if it looks finished."""
+        if looks_finished(drawn) and not background(self.segmentation, self.volume).any():
+            self._take_up(drawn)
+
+    def _take_up(self, draft: np.ndarray | None) -> None:
+        self._seeds.draft, self._answers = draft, Answers(None if draft is None else draft.copy())
+        self._known = stamp(self.segmentation)
+        self.close()  # the worker's session has another one
 
     @property
     def busy(self) -> bool:
@@ -84,7 +99,7 @@ class FewShot:
     @property
     def started(self) -> bool:
         """Whether there is an answer to accept."""
-        return self._answers.labels is not None
+        return self._answers.labels is not None and not self._seeds.empty
 
     @property
     def confidence(self) -> np.ndarray | None:
@@ -131,10 +146,14 @@ class FewShot:
         drawn, self._known = read(self.segmentation, self.volume, numbers), stamp(self.segmentation)
         if not drawn.any():
             raise UserError(_("Paint a structure on two or three slices first."))
-        fresh = self._ensure_open()
-        before = self._seeds.snapshot()
+        around = background(self.segmentation, self.volume)
+        self._look_for_a_draft(drawn, around)
+        before, begun = self._seeds.snapshot(), self._seeds.draft
         self._glances.clear()
         anew = self._seeds.take(drawn, self._answers.labels, self.next_slice, numbers)
+        if self._seeds.draft is not begun:
+            self.close()
+        fresh = self._ensure_open()
         set_status(self.segmentation, numbers, done=False)
 
         def save() -> None:
@@ -172,12 +191,34 @@ class FewShot:
             else:
                 on_error(error)
 
-        seeds = self._seeds.request(background(self.segmentation, self.volume))
+        seeds = self._seeds.request(around)
         params = {"session": self._session, "full": anew or not self._edits, **seeds}
         if not params["full"] and self._seconds > SLOW:
             in_view = visible_slices(self.volume)
             params["look_at"] = {str(axis): [i for a, i in in_view if a == axis] for axis in range(3)}
         self._request = self._worker.ask("segment_update", params, done, failed, on_progress, seen)
+
+    def _look_for_a_draft(self, drawn: np.ndarray, around: np.ndarray) -> None:
+        """Before the first update, tell a finished segmentation from what is drawn to begin with.
+
+        Raises:
+            UserError: it is finished, and not corrected yet.
+        """
+        if not self._seeds.empty:
+            return
+        if around.any():
+            self._take_up(None)  # scribbles, however solid
+        elif self._seeds.draft is None:
+            self._correct(drawn)
+        draft = self._seeds.draft
+        if draft is not None and np.array_equal(drawn, draft):
+            raise UserError(
+                _(
+                    "These segments look finished. Correct them on a few slices and update: the rest "
+                    "follows. If they are scribbles, scribble around them as well, in a segment named "
+                    "Background."
+                )
+            )
 
     def undo(self) -> None:
         """Go back at once to the answer before the last one, and to what was drawn then."""
@@ -205,11 +246,10 @@ class FewShot:
         self._worker.ask("segment_undo", {"session": session}, lambda answer: None, failed)
 
     def accept(self) -> None:
-        """Keep the segments as they are and forget the session."""
+        """Keep the segments as they are and forget the session; what is changed from now on corrects them."""
         set_status(self.segmentation, structures(self.segmentation), done=True)
-        self.close()
         self._seeds.clear()
-        self._answers = Answers()
+        self._take_up(read(self.segmentation, self.volume, structures(self.segmentation)))
 
     def cancel(self) -> None:
         """Stop the request under way."""
@@ -279,7 +319,8 @@ class FewShot:
         self._open = self._worker.generation, f"segmentation-{next(_names)}", self._mark()
         self._edits = 0
         network = MachineSettings().network()
-        self._worker.tell("segment_open", {"session": self._session, "volume": key, **network})
+        draft = {} if self._seeds.draft is None else {"draft": self._seeds.draft}
+        self._worker.tell("segment_open", {"session": self._session, "volume": key, **draft, **network})
         return True
 
     def _show(self, answer: dict[str, Any], drawn: np.ndarray, before: Snapshot) -> None:

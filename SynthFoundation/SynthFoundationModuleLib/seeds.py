@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from .geometry import matrix_of, vtk_matrix
+from .hidden import hidden_labels, keep_hidden, remove_hidden
 
 BACKGROUND = 255  # in the seeds: drawn as nothing
 GONE_BACK = 0.05  # share of the answer below which it was undone rather than corrected
@@ -17,22 +17,16 @@ AT_ONCE = 3  # slices that a user goes through between two updates
 CORRECTED = 0.3  # where it is more, share of a slice's labels that must have been redrawn to take it as meant
 
 _REFERENCE = "SynthFoundation.Seeds"  # node reference of the segmentation
+_DRAFT = "SynthFoundation.Draft"  # the same for what it was before it was corrected
 _COMPLETE = "SynthFoundation.Complete"  # attribute of the seeds: "axis:index …"
 
 Slice = tuple[int, int]  # array axis 0, 1 or 2 of (k, j, i), and index
 
 
 def remove_seeds(segmentation: Any) -> None:
-    """Take what was drawn in a segmentation out of the scene."""
-    node = segmentation.GetNodeReference(_REFERENCE)
-    if node is not None and not _shared(node, segmentation):
-        slicer.mrmlScene.RemoveNode(node)
-
-
-def _shared(node: Any, segmentation: Any) -> bool:
-    """Whether another segmentation names these seeds as well, as a clone does."""
-    others = slicer.util.getNodesByClass("vtkMRMLSegmentationNode")
-    return any(other is not segmentation and other.GetNodeReference(_REFERENCE) is node for other in others)
+    """Take what was drawn in a segmentation, and what was corrected, out of the scene."""
+    for role in (_REFERENCE, _DRAFT):
+        remove_hidden(segmentation, role)
 
 
 class Snapshot(NamedTuple):
@@ -47,7 +41,8 @@ class Snapshot(NamedTuple):
 class Seeds:
     """Seeds (k, j, i) uint8 on the voxels of the volume: 0 not drawn, a segment's number, or BACKGROUND.
 
-    They lie in a hidden label map of the scene, so that a saved scene can be gone on with.
+    They lie in a hidden label map of the scene, so that a saved scene can be gone on with. So does the
+    `draft`, where a finished segmentation is corrected; its labels are no seeds.
     """
 
     def __init__(self, segmentation: Any, volume: Any) -> None:
@@ -55,28 +50,41 @@ class Seeds:
         self._complete: set[Slice] = set()
         self._known = False  # whether complete slices have been found already
         self._array = np.zeros(volume.GetImageData().GetDimensions()[::-1], np.uint8)
+        self.draft: np.ndarray | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is drawn yet."""
+        return not self._array.any()
 
     def restore(self) -> bool:
         """Take the seeds that the scene holds; whether there are any for this volume."""
-        node = self._segmentation.GetNodeReference(_REFERENCE)
-        if node is None or node.GetImageData() is None:
+        node, begun = (hidden_labels(self._segmentation, role) for role in (_REFERENCE, _DRAFT))
+        if node is None or slicer.util.arrayFromVolume(node).shape != self._array.shape:
             return False
-        array = slicer.util.arrayFromVolume(node)
-        if array.shape != self._array.shape:
-            return False
-        self._array[:] = array
+        self._array[:] = slicer.util.arrayFromVolume(node)
+        if begun is not None:
+            self.draft = slicer.util.arrayFromVolume(begun).copy()
         pairs = [pair.split(":") for pair in (node.GetAttribute(_COMPLETE) or "").split()]
         self._complete, self._known = {(int(axis), int(index)) for axis, index in pairs}, True
-        return bool(self._array.any())
+        return not self.empty
+
+    def _forget_others(self, numbers: Collection[int]) -> None:
+        """Forget the labels of segments that were removed."""
+        known = np.zeros(256, bool)
+        known[[0, BACKGROUND, *numbers]] = True
+        self._array[~known[self._array]] = 0
+        if self.draft is not None and not known[self.draft].all():
+            self.draft = np.where(known[self.draft], self.draft, np.uint8(0))
 
     def take(
-        self, drawn: np.ndarray, answer: np.ndarray | None, proposed: Slice | None, numbers: dict[int, str]
+        self, drawn: np.ndarray, answer: np.ndarray | None, proposed: Slice | None, numbers: Collection[int]
     ) -> bool:
         """Add what was drawn and erased since the last answer; whether it is a new beginning.
 
         Args:
             drawn: labels (k, j, i) of the segments now.
-            answer: the last answer; None where there is none and all is drawn.
+            answer: the last answer, or the draft; None where there is none and all is drawn.
             proposed: the slice that the user was asked to look at.
             numbers: the segments that there are.
         """
@@ -87,11 +95,9 @@ class Seeds:
             for axis, index in self._corrected(changed, drawn, proposed):
                 np.moveaxis(self._array, axis, 0)[index] = np.moveaxis(drawn, axis, 0)[index]
                 self._complete.add((axis, index))
-            known = np.zeros(256, bool)
-            known[[0, BACKGROUND, *numbers]] = True
-            self._array[~known[self._array]] = 0  # of segments that were removed
-        if anew or not (self._array % BACKGROUND).any():  # nothing but background is left
-            anew = True
+            self._forget_others(numbers)
+        if anew or (self.draft is None and not (self._array % BACKGROUND).any()):  # only background is left
+            anew, self.draft = True, None
             self._array[:] = drawn
             self._complete, self._known = set(), False
         self._keep()
@@ -106,6 +112,9 @@ class Seeds:
         if self._known:
             return
         self._complete, self._known = {(one["axis"], one["index"]) for one in complete}, True
+        if self.draft is not None:
+            for axis, index in self._complete:
+                np.moveaxis(self._array, axis, 0)[index] = np.moveaxis(self._copy, axis, 0)[index]
         for k, j, i, offset, half in planes:
             rows, columns = (np.arange(n) for n in self._array.shape[1:])
             within = j * rows[:, None] + i * columns - offset
@@ -113,8 +122,16 @@ class Seeds:
                 drawn[(np.abs(within + k * index) <= half) & (drawn == 0)] = BACKGROUND
         self._keep()
 
+    @property
+    def _copy(self) -> np.ndarray:
+        """The draft as it was corrected."""
+        return np.where(self._array == 0, self.draft, self._array % BACKGROUND)
+
     def request(self, around: np.ndarray) -> dict[str, Any]:
         """The seeds as the worker takes them, with what is drawn `around` structures, bool (k, j, i)."""
+        if self.draft is not None and not self._known:  # what differs is found in a corrected copy of it
+            whole = [[0, n] for n in self.draft.shape]
+            return {"seeds": self._copy, "seeds_box": whole, "complete_slices": "auto", "background": None}
         array = self._array
         if scribbled := bool(around.any()):
             array = np.where((array == 0) & around, np.uint8(BACKGROUND), array)
@@ -122,7 +139,7 @@ class Seeds:
         box = [[int(one[0]), int(one[-1]) + 1] for one in held]
         part = array[tuple(slice(a, b) for a, b in box)]
         background = BACKGROUND if (part == BACKGROUND).any() else None
-        complete: Any = "none" if scribbled else "auto"
+        complete: Any = "none" if scribbled or self.draft is not None else "auto"
         if self._complete or (self._known and background):
             complete = {str(axis): sorted(i for a, i in self._complete if a == axis) for axis in range(3)}
         return {"seeds": part, "seeds_box": box, "complete_slices": complete, "background": background}
@@ -142,7 +159,7 @@ class Seeds:
     def clear(self) -> None:
         """Forget all seeds, also in the scene."""
         self._array[:] = 0
-        self._complete, self._known = set(), False
+        self._complete, self._known, self.draft = set(), False, None
         remove_seeds(self._segmentation)
 
     def _undone(self, drawn: np.ndarray, answer: np.ndarray) -> bool:
@@ -172,14 +189,14 @@ class Seeds:
         return found
 
     def _keep(self) -> None:
-        """Write the seeds into the scene."""
-        node = self._segmentation.GetNodeReference(_REFERENCE)
-        if node is None or _shared(node, self._segmentation):
-            name = _("Drawn in {segmentation}").format(segmentation=self._segmentation.GetName())
-            node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", name)
-            node.HideFromEditorsOn()
-            self._segmentation.SetNodeReferenceID(_REFERENCE, node.GetID())
-        node.SetIJKToRASMatrix(vtk_matrix(matrix_of(self._volume)))
-        slicer.util.updateVolumeFromArray(node, self._array)
+        """Write the seeds and the draft into the scene."""
+        segmentation, volume = self._segmentation, self._volume
+        name = _("Drawn in {segmentation}").format(segmentation=segmentation.GetName())
+        node = keep_hidden(segmentation, volume, _REFERENCE, name, self._array)
         pairs = " ".join(f"{axis}:{index}" for axis, index in sorted(self._complete))
         node.SetAttribute(_COMPLETE, pairs)
+        if self.draft is None:
+            remove_hidden(segmentation, _DRAFT)
+        else:
+            name = _("Draft of {segmentation}").format(segmentation=segmentation.GetName())
+            keep_hidden(segmentation, volume, _DRAFT, name, self.draft)

@@ -24,7 +24,7 @@ def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
     inner = labelled[box]
     if not inner.size:
         return ()
-    rows = [_thickness(inner, axis) for axis in range(3)]
+    rows = [thickness(inner, axis) for axis in range(3)]
     flat = [rows[axis] < np.minimum(rows[axis - 1], rows[axis - 2]) for axis in range(3)]
     if sum(map(np.count_nonzero, flat)) < FLAT * np.count_nonzero(inner):
         found = _of_one_axis(inner)
@@ -33,7 +33,7 @@ def detect_complete(labelled: np.ndarray) -> tuple[Slice, ...]:
     return tuple(sorted((axis, index + box[axis].start) for axis, index in found))
 
 
-def _thickness(labelled: np.ndarray, axis: int) -> np.ndarray:
+def thickness(labelled: np.ndarray, axis: int) -> np.ndarray:
     """How many labelled voxels lie in a row along the axis: 1, 2, or 3 for more; 0 where none is."""
     along = np.moveaxis(labelled, axis, 0)
     padded = np.pad(along, ((2, 2), (0, 0), (0, 0)))

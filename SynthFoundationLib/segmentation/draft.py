@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, label
 from torch import Tensor
 from torch.nn import functional as F
 
 from .boxes import around, held
+from .complete import Slice, thickness
 from .filters import copied
 from .layout import merged
 
 if TYPE_CHECKING:
-    from .complete import Slice
     from .workspace import Frame
 
 # Lengths are in edges of a voxel of mean size.
@@ -35,6 +35,7 @@ FEW = 200  # known voxels of a class below which all that the draft takes for it
 VOXELS = 400_000
 MOST = 12.0  # log-odds
 SAME = 0.5  # share of a draft that is found again in a corrected copy of it
+SOLID = 0.5  # share of voxels in rows of three or more along all axes from which on something is solid
 FLAT = 2  # how many times fewer the slices are in which somebody corrected, than those across them
 
 
@@ -60,8 +61,8 @@ class Draft:
         work = frame.sampled(classes)
         edges = np.array(frame.spacing) / np.prod(frame.spacing) ** (1 / 3)
         distances = torch.full((*work.shape, count), -REACH, dtype=torch.float16)
-        for label in range(1, count):
-            _measure(work == label, edges, distances[..., label])
+        for one in range(1, count):
+            _measure(work == one, edges, distances[..., one])
         distances[..., 0] = REACH
         _measure(work > 0, -edges, distances[..., 0])
         has = torch.zeros(count, dtype=torch.bool)
@@ -149,9 +150,19 @@ def is_copy(labels: np.ndarray, draft: np.ndarray) -> bool:
 
 
 def corrected_slices(changed: np.ndarray) -> tuple[Slice, ...]:
-    """The slices of one axis that a mask (D, H, W) of what was changed lies in; none if it is not flat."""
-    slices = held(changed)
+    """The slices of one axis that a mask (D, H, W) of what was changed lies in, but for what is solid in it.
+
+    What is drawn or erased in three dimensions says nothing of the rest of the slices that it touches.
+    """
+    box = around(changed)
+    inner = changed[box]
+    if not inner.size:
+        return ()
+    parts, count = label(inner, np.ones((3, 3, 3)))
+    thick = np.min([thickness(inner, axis) for axis in range(3)], 0) > 2
+    solid = np.bincount(parts[thick], minlength=count + 1) >= SOLID * np.bincount(parts.ravel())
+    slices = held(inner & ~solid[parts])
     few, more = sorted(range(3), key=lambda axis: len(slices[axis]))[:2]
     if FLAT * len(slices[few]) > len(slices[more]):
         return ()
-    return tuple((few, int(index)) for index in slices[few])
+    return tuple((few, int(index) + box[few].start) for index in slices[few])

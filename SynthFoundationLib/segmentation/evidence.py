@@ -23,6 +23,7 @@ CHUNK = 8_192  # voxels at a time: they stay in the cache
 WIDE = 16  # values in a row from which on its softmax is computed in vector registers
 MANY = 0.9  # share of candidates from which on picking them costs more than looking at all voxels
 ALONE = 2.0  # log-odds by shape at most, far from an only slice: how far structures go on is a guess
+BESIDE_DRAFT = 4.0  # the same where a draft says more
 CERTAIN = 3.0  # log-odds of background above which appearance is not asked
 
 
@@ -105,7 +106,7 @@ def _corrected(
     workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], draft: Draft, off: Tensor
 ) -> Tensor:
     """Log-odds (D, H, W, n) of a draft, and by the shapes in complete slices, each by how sure it is."""
-    parts = _parts(workspace, work, planes, len(draft.has))
+    parts = _parts(workspace, work, planes, len(draft.has), alone=True)
     edge = float(np.prod(workspace.frame.spacing)) ** (1 / 3)
     weight = sum((weight for _, weight, _ in parts), torch.zeros(len(work), 1, 1, 1)) * edge**2
     return draft.joined(_averaged(parts) if parts else None, weight, off)
@@ -118,7 +119,7 @@ def _shapes(workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]]
 
 
 def _parts(
-    workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int
+    workspace: Workspace, work: np.ndarray, planes: dict[int, list[int]], count: int, alone: bool = False
 ) -> list[tuple[Tensor, Tensor, Tensor]]:
     """Log-odds (D, H, W, n) by the planes of each axis, with weights and bounds as `_averaged` takes them.
 
@@ -127,10 +128,10 @@ def _parts(
     parts = []
     for axis, indices in planes.items():
         stack = np.moveaxis(work, axis, 0)
-        odds, off = workspace.prior(axis).volume({z: stack[z] for z in indices}, count)
+        odds, off = workspace.prior(axis).volume({z: stack[z] for z in indices}, count, alone)
         weight = off.pow(-2)
-        known = weight / weight.max() if len(indices) == 1 else torch.ones_like(weight)
-        bound = (-IMPOSSIBLE * known).clamp_min(ALONE)
+        known = weight / weight.max() if alone or len(indices) == 1 else torch.ones_like(weight)
+        bound = (-IMPOSSIBLE * known).clamp_min(BESIDE_DRAFT if alone else ALONE)
         along = [-1 if a == axis else 1 for a in range(4)]
         weight, bound = (values.reshape(along).expand(len(work), -1, -1, -1) for values in (weight, bound))
         parts.append((odds, weight, bound))

@@ -55,8 +55,8 @@ def read_seeds(
         background: label that stands for background.
         grid: of the label map; "auto" then looks for planes along the patient, too.
         planes: known planes across the voxels whose empty voxels are background.
-        draft: a segmentation (D, H, W) to correct. The labels may be a corrected copy of it: "auto" then
-            takes what differs, and the slices that it lies in.
+        draft: a segmentation (D, H, W) to correct. Of a corrected copy of it only what differs is labelled;
+            "auto" then are the slices that this lies in.
 
     Raises:
         InputError: nothing is labelled, only background is, or a slice lies outside the volume.
@@ -75,10 +75,10 @@ def read_seeds(
     classes = np.where(drawn, lookup[labels], np.int16(-1))
     detected = isinstance(complete_slices, str) and complete_slices == "auto"
     if draft is not None:
-        copy = detected and is_copy(labels, draft)
-        draft = lookup[draft]
+        copy, draft = is_copy(labels, draft), lookup[draft]
         if copy:
-            return _corrections(classes, draft, (0, *values))
+            whole = None if detected else _complete(classes, complete_slices, False)
+            return _corrections(classes, draft, (0, *values), whole)
     complete = _complete(classes, complete_slices, background in used)
     if detected and grid is not None and complete:
         planes = detect_planes(classes > 0, grid.spacing[::-1], grid.axes.T[::-1], len(complete))
@@ -92,16 +92,18 @@ def read_seeds(
     return Seeds(classes, (0, *values), complete, planes, detected, draft)
 
 
-def _corrections(classes: np.ndarray, draft: np.ndarray, values: tuple[int, ...]) -> Seeds:
-    """Seeds in a corrected copy of a draft: what differs, and all of the slices that it lies in."""
+def _corrections(
+    classes: np.ndarray, draft: np.ndarray, values: tuple[int, ...], given: tuple[Slice, ...] | None
+) -> Seeds:
+    """Seeds in a corrected copy of a draft: what differs, and all of the slices given, or that it lies in."""
     corrected = np.maximum(classes, 0)
     changed = corrected != draft
-    if not changed.any():
+    if not changed.any() and not given:
         raise InputError("the seeds are the draft as it is: correct it in at least one slice")
-    complete = corrected_slices(changed)
+    complete = corrected_slices(changed) if given is None else given
     for axis, index in complete:
         np.moveaxis(changed, axis, 0)[index] = True
-    return Seeds(np.where(changed, corrected, np.int16(-1)), values, complete, (), True, draft)
+    return Seeds(np.where(changed, corrected, np.int16(-1)), values, complete, (), given is None, draft)
 
 
 def _complete(classes: np.ndarray, wanted: CompleteSlices, background: bool) -> tuple[Slice, ...]:

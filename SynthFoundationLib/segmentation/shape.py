@@ -74,18 +74,20 @@ class ShapePrior:
         self._odds = torch.empty(0)
         self._filled: set[tuple] = set()
 
-    def volume(self, slices: dict[int, np.ndarray], count: int) -> tuple[Tensor, Tensor]:
+    def volume(self, slices: dict[int, np.ndarray], count: int, alone: bool = False) -> tuple[Tensor, Tensor]:
         """Log-odds (D, H, W, count) float16, reused by the next call, and uncertainty (slices,) in mm.
 
         Args:
             slices: slice index → labels in 0 … count-1, the other two axes in their order.
             count: number of labels, the background among them.
+            alone: whether the first and the last of these say no more of how far structures go on beyond
+                them than an only one does, however near the next is.
         """
         labelled = self._measure(slices, count)
         if self._odds.shape[-1:] != (count,):
             self._odds, self._filled = torch.empty(*self.shape, count, dtype=torch.float16), set()
         stack = self._odds.movedim(self.axis, 0)
-        slabs = self._slabs(labelled)
+        slabs = self._slabs(labelled, alone)
         self._filled &= slabs.keys()  # before any is overwritten: an edit may be stopped half-way
         for key, (before, after, end_gap) in slabs.items():
             if key not in self._filled:
@@ -96,7 +98,7 @@ class ShapePrior:
         return self._odds, self.uncertainty([s.index for s in labelled])
 
     def _slabs(
-        self, labelled: list[LabelledSlice]
+        self, labelled: list[LabelledSlice], alone: bool
     ) -> dict[tuple, tuple[LabelledSlice | None, LabelledSlice | None, float]]:
         """The slabs between labelled slices: all that determines one → these slices and its end gap, mm."""
         slabs = {}
@@ -104,7 +106,9 @@ class ShapePrior:
             start = before.index + 1 if before else 0
             stop = after.index if after else self.depth
             end = before or after
-            end_gap = 0.0 if (before and after) or end is None else self._end_gap(labelled, end)
+            end_gap = 0.0
+            if end is not None and not (before and after):
+                end_gap = self._end_gap([end] if alone else labelled, end)
             if stop > start:
                 key = (start, stop, before and before.digest, after and after.digest, end_gap)
                 slabs[key] = (before, after, end_gap)

@@ -46,7 +46,7 @@ TABLE: dict[str, tuple[_ANSWER, tuple[str, ...]]] = {
     "carry_labels": (registering.carry_labels, ("session", "array", "grid")),
     "carry_points": (registering.carry_points, ("session", "points", "to")),
     "close_registration": (registering.close, ("session",)),
-    "segment_open": (segmenting.open_session, ("session", "volume", *_NETWORK)),
+    "segment_open": (segmenting.open_session, ("session", "volume", "draft", *_NETWORK)),
     "segment_update": (
         segmenting.update,
         ("session", "seeds", "seeds_box", "complete_slices", "background", "look_at", "full"),

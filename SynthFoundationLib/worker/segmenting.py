@@ -59,7 +59,9 @@ def open_session(job: Job, desk: Desk) -> dict[str, Any]:
     if weights is not None:  # self-similarity is part of every session; only a network adds to it
         extra = _image(desk.features(volume, "learned", weights, device))
         learned = partial(_learned, weights, device)
-    desk.segmentations.put(name, Segmenting(FewShotSession(image, extra), learned, device))
+    draft = job.params.optional_array("draft")
+    begun = None if draft is None else (draft, image.grid)
+    desk.segmentations.put(name, Segmenting(FewShotSession(image, extra, draft=begun), learned, device))
     return {}
 
 

@@ -197,6 +197,8 @@ def test_a_saved_answer_can_be_gone_back_to(host, session, nodes):
 
 
 def test_changed_voxels_are_sent_and_other_voxels_are_a_new_beginning(host, session, nodes):
+    from SynthFoundationModuleLib.errors import UserError
+
     asked, worker = [], session._worker
     ask = worker.ask
     worker.ask = lambda method, *rest: (asked.append(method), ask(method, *rest))[1]
@@ -212,6 +214,9 @@ def test_changed_voxels_are_sent_and_other_voxels_are_a_new_beginning(host, sess
     smaller = BALL[:, 2:, 3:]
     slicer.util.updateVolumeFromArray(nodes[1], np.ascontiguousarray(100 * smaller, np.int16))
     assert not session.undoable
+    with pytest.raises(UserError, match="look finished"):
+        session.update(lambda: None, lambda error: None)
+    paint(*nodes, np.zeros_like(smaller), (10,))
     assert Asked(host, session).end() is None
     assert session.confidence.shape == smaller.shape
     session.undo()

@@ -1,0 +1,38 @@
+"""Whether segments look finished: whole structures rather than the first slices of some."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SOLID = 0.5  # least share of voxels in rows of three or more along all axes
+TAPERED = 0.7  # how large, of the largest slice, the first and the last one may be on average
+
+
+def looks_finished(labels: np.ndarray) -> bool:
+    """Whether labels (k, j, i) are solid and taper off, unlike painted slices and slabs of these."""
+    inside = labels > 0
+    if not inside.any():
+        return False
+    solid = inside.copy()
+    for axis in range(3):
+        solid &= _in_rows(inside, axis)
+    if np.count_nonzero(solid) < SOLID * np.count_nonzero(inside):
+        return False
+    return all(_tapered(inside, axis) for axis in range(3))
+
+
+def _in_rows(inside: np.ndarray, axis: int) -> np.ndarray:
+    """Which voxels lie in a row of three or more along an axis."""
+    padded = np.pad(np.moveaxis(inside, axis, 0), ((2, 2), (0, 0), (0, 0)))
+    two_before, before, after, two_after = padded[:-4], padded[1:-3], padded[3:-1], padded[4:]
+    return np.moveaxis((before & after) | (before & two_before) | (after & two_after), 0, axis)
+
+
+def _tapered(inside: np.ndarray, axis: int) -> bool:
+    """Whether what lies together along an axis begins and ends small, unless the volume cuts it."""
+    areas = np.count_nonzero(inside, axis=tuple({0, 1, 2} - {axis}))
+    ends = []
+    for run in np.split(np.arange(len(areas)), np.flatnonzero(np.diff(areas > 0)) + 1):
+        if areas[run[0]]:
+            ends += [areas[end] / areas[run].max() for end in (run[0], run[-1]) if 0 < end < len(areas) - 1]
+    return not ends or float(np.mean(ends)) <= TAPERED
