@@ -274,6 +274,22 @@ SECTIONS: dict[str, list[Row]] = {
             "the seeds lie outside the image or are too small for its voxels; check that both come from the same scan",
         ),
         _segment(
+            "a draft that nobody corrected",
+            "seeds.nii.gz --draft seeds.nii.gz -o labels.nii.gz",
+            "the seeds are the draft as it is: correct it in at least one slice",
+        ),
+        _segment(
+            "a draft without a label",
+            "seeds.nii.gz --draft nothing.nii.gz -o labels.nii.gz",
+            "the draft is empty: give a segmentation with at least one labelled voxel",
+        ),
+        _segment(
+            "a draft of another scan",
+            "seeds.nii.gz --draft farseeds.nii.gz -o labels.nii.gz",
+            "the labels of the draft lie outside the image or are too small for its voxels; "
+            "check that both come from the same scan",
+        ),
+        _segment(
             "probabilities as seeds", "fractions.nii.gz -o labels.nii.gz", f"fractions.nii.gz {_NO_LABELS}"
         ),
         _segment(
