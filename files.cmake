@@ -146,6 +146,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/segmentation/cases.py
   SynthFoundationLib/segmentation/channels.py
   SynthFoundationLib/segmentation/complete.py
+  SynthFoundationLib/segmentation/corrections.py
   SynthFoundationLib/segmentation/decide.py
   SynthFoundationLib/segmentation/disagreement.py
   SynthFoundationLib/segmentation/draft.py

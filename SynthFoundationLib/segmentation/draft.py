@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt, label
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
-from .boxes import around, held
-from .complete import Slice, thickness
+from .boxes import around
 from .filters import copied
 from .layout import merged
 
@@ -34,9 +33,6 @@ SAMPLES = 20_000
 FEW = 200  # known voxels of a class below which all that the draft takes for it teaches
 VOXELS = 400_000
 MOST = 12.0  # log-odds
-SAME = 0.5  # share of a draft that is found again in a corrected copy of it
-SOLID = 0.5  # share of voxels in rows of three or more along all axes from which on something is solid
-FLAT = 2  # how many times fewer the slices are in which somebody corrected, than those across them
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +61,7 @@ class Draft:
             _measure(work == one, edges, distances[..., one])
         distances[..., 0] = REACH
         _measure(work > 0, -edges, distances[..., 0])
-        has = torch.zeros(count, dtype=torch.bool)
-        has[torch.from_numpy(np.unique(classes)).long()] = True
+        has = torch.from_numpy(np.bincount(classes.ravel(), minlength=count) > 0)
         has[0] = True
         return cls(work, distances, has, edges)
 
@@ -97,8 +92,8 @@ class Draft:
         cells = F.max_pool3d(missed[None], factors, ceil_mode=True)[0].numpy()
         size = self.edges * np.array(factors)
         away, nearest = distance_transform_edt(cells == 0, size, return_indices=True)
-        around = np.maximum(WORSE * cells[tuple(nearest)] - BETTER * away, off)
-        return copied(torch.from_numpy(around).float(), factors, classes.shape)
+        there = np.maximum(WORSE * cells[tuple(nearest)] - BETTER * away, off)
+        return copied(torch.from_numpy(there).float(), factors, classes.shape)
 
     def taught(self, classes: np.ndarray, off: Tensor) -> Tensor:
         """What it teaches (D, H, W) int16, -1 for nothing: what lies deeper than its borders may be `off`.
@@ -134,35 +129,9 @@ def _measure(inside: np.ndarray, edges: np.ndarray, target: Tensor) -> None:
         return
     size, sign = np.abs(edges), float(np.sign(edges[0]))
     more = np.ceil(REACH / size).astype(int)
-    box = tuple(
-        slice(max(0, one.start - m), one.stop + m) for one, m in zip(around(inside), more, strict=True)
-    )
+    box = tuple(slice(max(0, s.start - m), s.stop + m) for s, m in zip(around(inside), more, strict=True))
     part = inside[box]
-    signed = distance_transform_edt(part, size) if not part.all() else np.full(part.shape, REACH)
-    signed -= distance_transform_edt(~part, size) if not part.all() else 0
-    target[box] = torch.from_numpy(sign * np.clip(signed, -REACH, REACH)).half()
-
-
-def is_copy(labels: np.ndarray, draft: np.ndarray) -> bool:
-    """Whether a label map (D, H, W) is a draft that somebody corrected, not the corrections alone."""
-    again = np.count_nonzero((labels == draft) & (draft > 0))
-    return bool(again > SAME * np.count_nonzero(draft))
-
-
-def corrected_slices(changed: np.ndarray) -> tuple[Slice, ...]:
-    """The slices of one axis that a mask (D, H, W) of what was changed lies in, but for what is solid in it.
-
-    What is drawn or erased in three dimensions says nothing of the rest of the slices that it touches.
-    """
-    box = around(changed)
-    inner = changed[box]
-    if not inner.size:
-        return ()
-    parts, count = label(inner, np.ones((3, 3, 3)))
-    thick = np.min([thickness(inner, axis) for axis in range(3)], 0) > 2
-    solid = np.bincount(parts[thick], minlength=count + 1) >= SOLID * np.bincount(parts.ravel())
-    slices = held(inner & ~solid[parts])
-    few, more = sorted(range(3), key=lambda axis: len(slices[axis]))[:2]
-    if FLAT * len(slices[few]) > len(slices[more]):
-        return ()
-    return tuple((few, int(index) + box[few].start) for index in slices[few])
+    signed = np.full(part.shape, REACH)
+    if not part.all():
+        signed = distance_transform_edt(part, size) - distance_transform_edt(~part, size)
+    target[box] = torch.from_numpy(sign * signed.clip(-REACH, REACH)).half()

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import Grid
 from .complete import Slice, detect_complete
-from .draft import corrected_slices, is_copy
+from .corrections import corrected_slices, is_copy
 from .tilted import Plane, detect_planes
 
 CompleteSlices: TypeAlias = "Literal['auto', 'none'] | Iterable[Slice]"
@@ -65,7 +65,7 @@ def read_seeds(
         raise InputError(f"the background label is {background}; give a label above 0 of the seeds")
     drawn = labels != 0
     used = np.flatnonzero(np.bincount(labels[drawn]))
-    every = used if draft is None else np.union1d(used, np.unique(draft[draft > 0]))
+    every = used if draft is None else np.union1d(used, np.flatnonzero(np.bincount(draft[draft > 0])))
     values = [int(v) for v in every if v != background]
     if not values or not len(used):
         given = "only background" if len(used) else "empty"

@@ -10,7 +10,8 @@ from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.geometry import Grid
 from SynthFoundationLib.images import LabelMap
 from SynthFoundationLib.segmentation import FewShotSession
-from SynthFoundationLib.segmentation.draft import REACH, Draft, corrected_slices
+from SynthFoundationLib.segmentation.corrections import corrected_slices
+from SynthFoundationLib.segmentation.draft import REACH, Draft
 from SynthFoundationLib.segmentation.seeds import read_seeds
 from SynthFoundationLib.segmentation.workspace import Frame
 
