@@ -21,6 +21,7 @@ from .process import Progress, Worker, WorkerError
 from .scans import fingerprint, image_array
 from .seeds import Seeds, Slice, Snapshot
 from .segments import (
+    FINISHED,
     Box,
     background,
     new_segmentation,
@@ -72,8 +73,9 @@ class FewShot:
         self._known: tuple = ()  # the segments' stamp when all of them was known
 
     def _correct(self, drawn: np.ndarray) -> None:
-        """Take what is drawn as a draft to correct, if it looks finished."""
-        if looks_finished(drawn) and not background(self.segmentation, self.volume).any():
+        """Take what is drawn as a draft to correct, if it is finished or looks so."""
+        finished = self.segmentation.GetAttribute(FINISHED) is not None or looks_finished(drawn)
+        if finished and not background(self.segmentation, self.volume).any():
             self._take_up(drawn)
 
     def _take_up(self, draft: np.ndarray | None) -> None:
@@ -286,7 +288,9 @@ class FewShot:
             name = _("{segmentation} in {volume}").format(
                 segmentation=self.segmentation.GetName(), volume=target.GetName()
             )
-            on_done(new_segmentation(answer["labels"], target, name, self.segmentation))
+            made = new_segmentation(answer["labels"], target, name, self.segmentation)
+            made.SetAttribute(FINISHED, "1")
+            on_done(made)
 
         def failed(error: WorkerError) -> None:
             self._request = self._target = None

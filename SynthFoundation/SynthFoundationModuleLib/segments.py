@@ -17,6 +17,7 @@ from .scans import Role, Scan, labels_on, merged_labels, oriented_image, parent_
 
 LABEL = "SynthFoundation.Label"  # tag of a segment: its number in seeds and answers
 MOST = 254  # segments; numbers above stand for background
+FINISHED = "SynthFoundation.Finished"  # attribute of a segmentation whose segments are whole structures
 _SAME = 1e-4  # mm
 
 Box = tuple[slice, slice, slice]
@@ -310,6 +311,7 @@ def _segments_of_values(label_map: Any, target: Any, labels: np.ndarray) -> dict
 
 def set_status(segmentation: Any, numbers: Mapping[int, str], done: bool) -> None:
     """Mark segments as being worked on, or as completed."""
+    segmentation.SetAttribute(FINISHED, "1" if done else None)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     status = logic.Completed if done else logic.InProgress
     for segment_id in numbers.values():

@@ -29,7 +29,6 @@ def planes(*indices):
         (BALL, True),
         (BALL & (J > 16), True),  # one end is flat
         (ball(5, 12, 8, 8) | ball(5, 12, 24, 24), True),
-        (BALL & (K > 12), True),
         (slab(8, 15), False),
         (planes(6, 12, 18), False),
         (planes(6, 7, 12, 13, 18, 19), False),
@@ -139,6 +138,26 @@ def test_what_was_accepted_can_be_corrected_again(user):
     assert user.update() == ""
     assert (user.found() == accepted).mean() > 0.95
     np.testing.assert_array_equal(user.found()[12], less)
+
+
+def test_what_was_carried_to_another_scan_is_corrected_there(user, light):
+    user.correct(8, 15)
+    assert user.update() == ""
+    noise = np.random.default_rng(1).normal(0, 10, BALL.shape)
+    other = slicer.util.addVolumeFromArray((100 * np.roll(BALL, 2, 1) + noise).astype(np.int16), name="other")
+    user.panel.parameters.target = other
+    user.panel.on_transfer()
+    user.host.wait(lambda: not user.controls.busy, 120, "the transfer")
+    user.volume, user.node = other, slicer.util.getNode("from elsewhere in other")
+    user.choose(light)
+    before = user.found()
+    assert "look finished" in user.update()
+    now = before.copy()
+    now[12] = np.roll(BALL, 2, 1)[12] & (J[12] > 12)
+    user.draw(now)
+    assert user.update() == ""
+    np.testing.assert_array_equal(user.found()[12], now[12])
+    assert (user.found() == before).mean() > 0.95
 
 
 def test_a_saved_scene_knows_what_was_corrected(user, light, tmp_path):
