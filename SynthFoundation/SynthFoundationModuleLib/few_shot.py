@@ -63,7 +63,7 @@ class FewShot:
             self._known = stamp(segmentation)
         elif segmentation.GetParentTransformNode() is volume.GetParentTransformNode():
             with suppress(UserError):  # it is told with the first update
-                self._correct(read(segmentation, volume, structures(segmentation)))
+                self._look_for_a_draft(read(segmentation, volume, structures(segmentation)))
 
     def _begin(self) -> None:
         """Know nothing yet, on the voxels that the volume has now."""
@@ -72,13 +72,14 @@ class FewShot:
         self._answers = Answers()  # as the worker knows them
         self._known: tuple = ()  # the segments' stamp when all of them was known
 
-    def _correct(self, drawn: np.ndarray) -> None:
+    def _look_for_a_draft(self, drawn: np.ndarray) -> None:
         """Take what is drawn as a draft to correct, if it is finished or looks so."""
         finished = self.segmentation.GetAttribute(FINISHED) is not None or looks_finished(drawn)
-        if finished and not background(self.segmentation, self.volume).any():
+        if finished and drawn.any() and not background(self.segmentation, self.volume).any():
             self._take_up(drawn)
 
     def _take_up(self, draft: np.ndarray | None) -> None:
+        """Let what is drawn from now on be corrections of a draft, or of none."""
         self._seeds.draft, self._answers = draft, Answers(None if draft is None else draft.copy())
         self._known = stamp(self.segmentation)
         self.close()  # the worker's session has another one
@@ -149,7 +150,7 @@ class FewShot:
         if not drawn.any():
             raise UserError(_("Paint a structure on two or three slices first."))
         around = background(self.segmentation, self.volume)
-        self._look_for_a_draft(drawn, around)
+        self._begin_with(drawn, around)
         before, begun = self._seeds.snapshot(), self._seeds.draft
         self._glances.clear()
         anew = self._seeds.take(drawn, self._answers.labels, self.next_slice, numbers)
@@ -200,7 +201,7 @@ class FewShot:
             params["look_at"] = {str(axis): [i for a, i in in_view if a == axis] for axis in range(3)}
         self._request = self._worker.ask("segment_update", params, done, failed, on_progress, seen)
 
-    def _look_for_a_draft(self, drawn: np.ndarray, around: np.ndarray) -> None:
+    def _begin_with(self, drawn: np.ndarray, around: np.ndarray) -> None:
         """Before the first update, tell a finished segmentation from what is drawn to begin with.
 
         Raises:
@@ -211,7 +212,7 @@ class FewShot:
         if around.any():
             self._take_up(None)  # scribbles, however solid
         elif self._seeds.draft is None:
-            self._correct(drawn)
+            self._look_for_a_draft(drawn)
         draft = self._seeds.draft
         if draft is not None and np.array_equal(drawn, draft):
             raise UserError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from typing import NoReturn, ParamSpec, TypeAlias, TypeVar
 import typer
 
 from ..errors import SynthFoundationError, memory_shortage
+
+LOG_SECONDS = 60.0  # between two lines about how far the work is, where these go to a log
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,22 +100,30 @@ def tell(text: str) -> None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Progress]:
-    """Show a bar on the standard error; give the function that moves it to (stage, fraction)."""
+    """Show a bar on the standard error; give the function that moves it to (stage, fraction).
+
+    A log is not the place for a bar: there a line is written now and then.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     error_stream = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
-    quiet = not error_stream.is_terminal  # a log is not the place for a bar
+    quiet = not error_stream.is_terminal
     with Progress(*columns, TimeElapsedColumn(), console=error_stream, transient=True, disable=quiet) as bars:
         task = bars.add_task(title, total=1.0)
         stages: list[str] = []
+        told = time.monotonic()
 
         def move(stage: str, fraction: float) -> None:
             if settings.verbose and stages[-1:] != [stage]:
                 stages.append(stage)
                 bars.console.print(f"  {stage}", highlight=False)
             bars.update(task, description=stage, completed=fraction)
+            nonlocal told
+            if quiet and time.monotonic() - told > LOG_SECONDS:
+                told = time.monotonic()
+                say(f"{stage}: {fraction:.0%}")
 
         yield move
 

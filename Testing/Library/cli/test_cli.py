@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -70,6 +71,17 @@ def test_debug_shows_the_traceback_and_may_stand_anywhere(tmp_path):
     assert (plain.returncode, len(plain.stderr.splitlines())) == (2, 1)
     assert "none.csv does not exist" in plain.stderr
     assert "Traceback" in debug.stderr
+
+
+def test_in_a_log_a_line_now_and_then_tells_how_far_the_work_is(capsys, monkeypatch):
+    clock = iter((0.0, 30.0, 61.0, 62.0, 90.0, 130.0, 131.0))
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with console.progress_bar("training") as move:
+        move("step 10", 0.1)
+        move("step 20", 0.234)
+        move("step 30", 0.3)
+        move("step 40", 0.5)
+    assert capsys.readouterr().err.splitlines() == ["step 20: 23%", "step 40: 50%"]
 
 
 def test_a_progress_bar_ends_without_a_trace_in_the_output(capsys):
