@@ -51,6 +51,7 @@ class Seeds:
         self._known = False  # whether complete slices have been found already
         self._array = np.zeros(volume.GetImageData().GetDimensions()[::-1], np.uint8)
         self.draft: np.ndarray | None = None
+        self._kept: np.ndarray | None = None  # the draft that the scene holds
 
     @property
     def empty(self) -> bool:
@@ -64,7 +65,7 @@ class Seeds:
             return False
         self._array[:] = slicer.util.arrayFromVolume(node)
         if begun is not None:
-            self.draft = slicer.util.arrayFromVolume(begun).copy()
+            self.draft = self._kept = slicer.util.arrayFromVolume(begun).copy()
         pairs = [pair.split(":") for pair in (node.GetAttribute(_COMPLETE) or "").split()]
         self._complete, self._known = {(int(axis), int(index)) for axis, index in pairs}, True
         return not self.empty
@@ -113,8 +114,9 @@ class Seeds:
             return
         self._complete, self._known = {(one["axis"], one["index"]) for one in complete}, True
         if self.draft is not None:
+            copy = self._copy
             for axis, index in self._complete:
-                np.moveaxis(self._array, axis, 0)[index] = np.moveaxis(self._copy, axis, 0)[index]
+                np.moveaxis(self._array, axis, 0)[index] = np.moveaxis(copy, axis, 0)[index]
         for k, j, i, offset, half in planes:
             rows, columns = (np.arange(n) for n in self._array.shape[1:])
             within = j * rows[:, None] + i * columns - offset
@@ -159,7 +161,7 @@ class Seeds:
     def clear(self) -> None:
         """Forget all seeds, also in the scene."""
         self._array[:] = 0
-        self._complete, self._known, self.draft = set(), False, None
+        self._complete, self._known, self.draft, self._kept = set(), False, None, None
         remove_seeds(self._segmentation)
 
     def _undone(self, drawn: np.ndarray, answer: np.ndarray) -> bool:
@@ -189,7 +191,7 @@ class Seeds:
         return found
 
     def _keep(self) -> None:
-        """Write the seeds and the draft into the scene."""
+        """Write the seeds, and the draft if it is another one, into the scene."""
         segmentation, volume = self._segmentation, self._volume
         name = _("Drawn in {segmentation}").format(segmentation=segmentation.GetName())
         node = keep_hidden(segmentation, volume, _REFERENCE, name, self._array)
@@ -197,6 +199,7 @@ class Seeds:
         node.SetAttribute(_COMPLETE, pairs)
         if self.draft is None:
             remove_hidden(segmentation, _DRAFT)
-        else:
+        elif self.draft is not self._kept:
             name = _("Draft of {segmentation}").format(segmentation=segmentation.GetName())
             keep_hidden(segmentation, volume, _DRAFT, name, self.draft)
+        self._kept = self.draft

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .boxes import around
 from .filters import copied
-from .layout import merged
+from .layout import mean_edge, merged
 
 if TYPE_CHECKING:
     from .workspace import Frame
@@ -55,7 +55,7 @@ class Draft:
     def of(cls, classes: np.ndarray, frame: Frame, count: int) -> Draft:
         """Measure a draft (D, H, W) of the image, in classes 0 … count-1."""
         work = frame.sampled(classes)
-        edges = np.array(frame.spacing) / np.prod(frame.spacing) ** (1 / 3)
+        edges = np.array(frame.spacing) / mean_edge(frame.spacing)
         distances = torch.full((*work.shape, count), -REACH, dtype=torch.float16)
         for one in range(1, count):
             _measure(work == one, edges, distances[..., one])

@@ -11,6 +11,7 @@ from torch import Tensor
 from .agreement import UNSURE, agree
 from .draft import Draft
 from .head import Head
+from .layout import mean_edge
 from .pulls import Pull, pulls_of
 from .result import Scores
 from .seeds import Seeds
@@ -107,8 +108,8 @@ def _corrected(
 ) -> Tensor:
     """Log-odds (D, H, W, n) of a draft, and by the shapes in complete slices, each by how sure it is."""
     parts = _parts(workspace, work, planes, len(draft.has), alone=True)
-    edge = float(np.prod(workspace.frame.spacing)) ** (1 / 3)
-    weight = sum((weight for _, weight, _ in parts), torch.zeros(len(work), 1, 1, 1)) * edge**2
+    weight = sum((weight for _, weight, _ in parts), torch.zeros(len(work), 1, 1, 1))
+    weight = weight * mean_edge(workspace.frame.spacing) ** 2
     return draft.joined(_averaged(parts) if parts else None, weight, off)
 
 

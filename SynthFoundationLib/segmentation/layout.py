@@ -34,6 +34,11 @@ def merged(
     return tuple(wanted.tolist())
 
 
+def mean_edge(spacing: tuple[float, ...]) -> float:
+    """The edge of a cube as large as a voxel, mm."""
+    return float(np.prod(spacing) ** (1 / 3))
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where to work.

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from .boxes import around
 from .filters import enlarged
-from .layout import merged
+from .layout import mean_edge, merged
 from .shape import digest
 
 # Lengths are in edges of a voxel of mean size, or shares of what is drawn: people and mice are alike.
@@ -36,7 +36,7 @@ class Nearness:
     def __init__(self, volume: Tensor, spacing: tuple[float, ...]) -> None:
         """Take contrasts (C, D, H, W) in 0…1 and mm along (D, H, W)."""
         self.shape = tuple(volume.shape[1:])
-        self.edges = np.array(spacing) / np.prod(spacing) ** (1 / 3)
+        self.edges = np.array(spacing) / mean_edge(spacing)
         self.factors = merged(self.shape, spacing, VOXELS)
         self.volume = F.avg_pool3d(volume, self.factors, ceil_mode=True, count_include_pad=False)
         self._known: dict[tuple[int, bytes], Tensor] = {}

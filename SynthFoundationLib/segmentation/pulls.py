@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .filters import smoothed
+from .layout import mean_edge
 
 STRENGTH, REACH = 10.0, 1.0  # log-odds that a scribble adds to its surroundings, and how many voxels far
 LEAST = 0.05  # log-odds below which it says nothing
@@ -58,7 +59,7 @@ def pulls_of(
 
 
 def _pull(label: int, spots: np.ndarray, shape: tuple[int, ...], spacing: tuple[float, ...]) -> Pull:
-    reach = REACH * np.prod(spacing) ** (1 / 3)
+    reach = REACH * mean_edge(spacing)
     sigma = tuple(float(reach / s) for s in spacing)
     margin = np.ceil(3 * np.array(sigma)).astype(int)
     low, high = np.maximum(spots.min(0) - margin, 0), np.minimum(spots.max(0) + margin + 1, shape)

@@ -20,7 +20,7 @@ from ..images.warp import LabelInterpolation
 from .channels import Features, more_channels
 from .draft import Draft
 from .drawn import Drawn
-from .evidence import collect, fused
+from .evidence import Evidence, collect, fused
 from .glance import Show, glance
 from .head import Head
 from .layout import Layout, boxes_beyond, focused
@@ -92,7 +92,7 @@ class FewShotSession:
         self._draft = None if draft is None else self._on_image(draft, "the labels of the draft", "linear")
         if self._draft is not None and not self._draft.values:
             raise InputError("the draft is empty: give a segmentation with at least one labelled voxel")
-        self._measured: tuple[tuple[Frame, tuple[int, ...]], Draft] | None = None
+        self._measured: tuple[tuple[LabelMap | None, Frame, tuple[int, ...]], Draft] | None = None
         self._more = more_channels(self.image, features, weights)
         self._max_voxels = max_voxels
         self._workspace: Workspace | None = None
@@ -140,7 +140,7 @@ class FewShotSession:
         now, drawn = self._now, Drawn.of(labels)
         seen = background if read.draft is None else None  # corrections count where nothing is left, too
         workspace = self._prepared(self._focus(drawn, read), len(read.values), seen)
-        evidence = collect(workspace, read, self._drafted(workspace, read))
+        evidence = self._evidence(workspace, read)
         head = self._goes_on(read.values, workspace.layout)
         if head is None:
             head = new_head(workspace, evidence, len(read.values))
@@ -173,7 +173,6 @@ class FewShotSession:
             yield
         except BaseException:
             self._now, self._draft = before
-            self._measured = None
             raise
 
     def save(self, path: str | Path) -> None:
@@ -193,7 +192,7 @@ class FewShotSession:
         """
         edits, draft = load_session(path, self.grid)
         with self.transaction():
-            self._draft, self._measured = None if draft is None else draft.label_map(self.grid), None
+            self._draft = None if draft is None else draft.label_map(self.grid)
             return self._back_to(tuple(Edit(**fields) for fields in edits))
 
     def _back_to(self, edits: tuple[Edit, ...], answer: Result | None = None) -> Result | None:
@@ -225,14 +224,14 @@ class FewShotSession:
         draft = None if self._draft is None else self._draft.data.numpy()
         return read_seeds(labels.data.numpy(), complete, background, self.grid, planes, draft)
 
-    def _drafted(self, workspace: Workspace, read: Seeds) -> Draft | None:
-        """The draft on the work voxels, measured anew where these or its labels are others."""
+    def _evidence(self, workspace: Workspace, read: Seeds) -> Evidence:
+        """What speaks for labels; a draft is measured anew where it, its labels or work voxels are others."""
         if read.draft is None:
-            return None
-        key = workspace.frame, read.values
+            return collect(workspace, read)
+        key = self._draft, workspace.frame, read.values
         if self._measured is None or self._measured[0] != key:
             self._measured = key, Draft.of(read.draft, workspace.frame, len(read.values))
-        return self._measured[1]
+        return collect(workspace, read, self._measured[1])
 
     def _scores(self, edit: Edit) -> Scores:
         """Those of an edit, from the head that gave its answer."""
@@ -240,7 +239,7 @@ class FewShotSession:
         workspace = self._laid_out(edit.layout, len(read.values))
         head = Head(workspace.rows.shape[1], len(read.values))
         head.load(edit.head)
-        return fused(workspace, collect(workspace, read, self._drafted(workspace, read)), head)
+        return fused(workspace, self._evidence(workspace, read), head)
 
     def _compared(self, result: Result) -> Result:
         """The result with where it differs from the last one."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from few_slices import evenly
+from few_slices import dice_of_each, evenly
 
 from SynthFoundationLib.images import Image, LabelMap
 from SynthFoundationLib.segmentation import FewShotSession, segment_from_support
@@ -82,9 +82,8 @@ def scores(scan: Image, truth: LabelMap, draft: LabelMap, k: int, features: str)
     np.moveaxis(kept, AXIS, 0)[slices] = False
 
     def dice(labels: LabelMap) -> float:
-        found, wanted = labels.data.numpy()[kept], right[kept]
-        pairs = [(found == n, wanted == n) for n in truth.values]
-        return float(np.mean([2 * (a & b).sum() / max(1, a.sum() + b.sum()) for a, b in pairs]))
+        each = dice_of_each(labels.data.numpy()[kept], right[kept], max(truth.values))
+        return float(np.mean([each[n - 1] for n in truth.values]))
 
     return {"draft": dice(draft), "slices": dice(alone), "corrected": dice(corrected), "seconds": seconds}
 
