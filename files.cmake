@@ -115,6 +115,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/registration/discrete.py
   SynthFoundationLib/registration/folding.py
   SynthFoundationLib/registration/guides.py
+  SynthFoundationLib/registration/information.py
   SynthFoundationLib/registration/landmarks.py
   SynthFoundationLib/registration/levels.py
   SynthFoundationLib/registration/linear.py
@@ -129,6 +130,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/registration/search.py
   SynthFoundationLib/registration/session.py
   SynthFoundationLib/registration/settings.py
+  SynthFoundationLib/registration/size.py
   SynthFoundationLib/registration/smoothness.py
   SynthFoundationLib/registration/start.py
   SynthFoundationLib/registration/warp.py

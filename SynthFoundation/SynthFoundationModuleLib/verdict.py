@@ -53,6 +53,10 @@ def texts() -> dict[str, str]:
             "Where the scans were placed, the network recognises little of one in the other "
             "({recognised:.2f} of 1). Check head and foot, left and right."
         ),
+        "information-lost": _(
+            "After the bend the grey values of the scans tell less of each other than before it "
+            "({before:.2f} → {after:.2f}). Compare with the affine transform alone."
+        ),
         "overlap-part": _(
             "The scans share at most {percent:.0f} % of what either shows; judge only where both are seen."
         ),

@@ -13,8 +13,9 @@ import torch
 from ..geometry import Affine, DisplacementField, Grid, Transform, grid_points, log_jacobian_statistics
 from ..images import Image
 from .comparison import correlation
+from .information import mutual_information
 from .landmarks import landmark_error
-from .scan import shared_part
+from .scan import cut_away, shared_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +48,26 @@ class Look:
 
     def alike(self, transform: Transform) -> tuple[float, float, tuple[Image, Image]]:
         """Feature correlation inside the fixed body, share of it that is covered, and the features."""
-        moved = self._descriptor.whole(self._near_moving.on(self.grid, transform))
         weight = self._covered(transform)
         overlap = float(weight.sum().clamp_min(1e-6) / self._inside.sum().clamp_min(1e-6))
-        features = Image(self._reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
-        return correlation(self._reference, moved, weight), overlap, features
+        fixed_cut, moving_cut = self.cut_away(transform)
+        reference, moving = self._reference, self._near_moving
+        if fixed_cut:
+            reference = self._descriptor.whole(self._near_fixed.continued().on(self.grid))
+            weight = weight * self._near_fixed.held_on(self.grid)
+        if moving_cut:
+            moving = moving.continued()
+            weight = weight * moving.held_on(self.grid, transform)
+        moved = self._descriptor.whole(moving.on(self.grid, transform))
+        features = Image(reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
+        return correlation(reference, moved, weight), overlap, features
+
+    def cut_away(self, transform: Transform) -> tuple[bool, bool]:
+        """Whether the fixed and the moving scan are padded where the other shows much of the patient."""
+        sides = self._near_fixed, self._near_moving
+        return cut_away(*sides, self.grid, transform, moved=False), cut_away(
+            *sides[::-1], self.grid, transform, moved=True
+        )
 
     def moving_seen(self, backward: Transform) -> float:
         """Share of the patient in the moving scan that the fixed one covers."""
@@ -74,6 +90,13 @@ class Look:
         fixed_seen = float(self._covered(transform).sum() / self._inside.sum().clamp_min(1e-6))
         seen = max(fixed_seen, self.moving_seen(transform.inverse()))
         return self.recognised(transform) * seen**SHARED_POWER
+
+    def information(self, transform: Transform) -> float:
+        """How much the grey values of the scans tell of each other in the fixed patient, in nats."""
+        moved = self._near_moving.on(self.grid, transform)
+        counts = self._covered(transform) * self._near_fixed.held_on(self.grid)
+        counts = counts * self._near_moving.held_on(self.grid, transform)
+        return mutual_information(self._near_fixed.on(self.grid).data, moved.data, counts)
 
     @cached_property
     def before(self) -> float:
@@ -117,17 +140,19 @@ def describe(
     forward: Transform,
     backward: Transform,
     landmarks: tuple[np.ndarray, np.ndarray] | None,
+    linear: Transform,
     field_grid: Grid | None,
 ) -> tuple[dict[str, Any], tuple[Image, Image]]:
     """JSON-plain numbers, and coarse features of the fixed and of the moved image.
 
-    `recognised` tells how alike the pose alone makes the scans in the eyes of the bundled network.
+    `linear` is the pose alone; `recognised` tells how alike it makes the scans in the eyes of the network.
     """
     grid = look.fixed.grid
     after, overlap, maps = look.alike(forward)
     numbers: dict[str, Any] = {
         "similarity": {"before": look.before, "after": after},
         "recognised": recognised(),
+        "information": None,
         "overlap": overlap,
         "overlap_of_moving": look.moving_seen(backward),
         "header_turn_degrees": _turn(forward, grid),
@@ -138,6 +163,9 @@ def describe(
         "grid": {"fixed_size": list(grid.size), "fixed_spacing_mm": list(grid.spacing)},
     }
     numbers |= _deformation(forward, field_grid)
+    if field_grid is not None:
+        ends = look.information(linear), look.information(forward)
+        numbers["information"] = dict(zip(("linear", "after"), ends, strict=True))
     if landmarks is not None:
         errors = (landmark_error(t, *landmarks) for t in (Affine(), forward))
         numbers["landmark_error_mm"] = dict(zip(("before", "after"), errors, strict=True))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 SMALL_SHARE = 0.75
 # Points along each edge of a box that tell where it is moved to.
 EDGE_POINTS = 5
+# Where a scan is padded beside so much of the other patient, as a share of its own, something was cut away.
+CUT_SHARE = 0.25
 # A voxel counts as picture, and not as padding, where at least this share of it is.
 HELD_SHARE = 0.5
 
@@ -116,6 +118,10 @@ class Scan:
         """(1, D, H, W) in 0…1: patient, zero outside the field of view."""
         return resample(self.body, self.grid, grid, transform, fill=0.0)
 
+    def held_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
+        """(1, D, H, W) in 0…1: a picture and no padding."""
+        return resample(self.held, self.grid, grid, transform, fill=0.0)
+
     def weight_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
         """(1, D, H, W) in 0…1: inside the field of view and the mask."""
         if self._everywhere:
@@ -164,6 +170,18 @@ class Scan:
             places = np.flatnonzero(held.any(axis=tuple(a for a in range(3) if a != axis)))
             ends.append((int(places[0]), int(places[-1])) if len(places) else (0, size - 1))
         return ends
+
+
+def cut_away(scan: Scan, other: Scan, grid: Grid, transform: Transform, moved: bool) -> bool:
+    """Whether the scan is padded where the other shows much of the patient: skull or face were removed.
+
+    Both are looked at on `grid`, that of the fixed scan; `transform` leads to the moving one, the scan itself
+    where it is `moved`.
+    """
+    own, others = (transform, None) if moved else (None, transform)
+    padding = scan.weight_on(grid, own) * (1 - scan.held_on(grid, own))
+    beside = float((other.body_on(grid, others) * padding).sum())
+    return beside > CUT_SHARE * float(scan.body_on(grid, own).sum())
 
 
 def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin: float) -> Scan | None:

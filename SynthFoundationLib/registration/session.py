@@ -30,6 +30,7 @@ from .quality import Look, describe
 from .result import Registration
 from .scan import Scan, prepare, shared_domain
 from .settings import Settings
+from .size import believed, without_stretch
 from .smoothness import Smoothness
 
 if TYPE_CHECKING:
@@ -168,7 +169,9 @@ class RegistrationSession:
                 velocity = self._deformed(fixed, moving, pose, guides, course)
             forward, backward = _transforms(velocity, pose)
         field_grid = None if velocity is None else velocity.grid
-        measure = partial(describe, look, self._recognised, forward, backward, guides.landmarks, field_grid)
+        measure = partial(
+            describe, look, self._recognised, forward, backward, guides.landmarks, pose.transform, field_grid
+        )
         return Registration(self.fixed, self.moving, forward, backward, self._done(course, guides), measure)
 
     def _features_reach(self, fixed: Scan, moving: Scan) -> bool:
@@ -206,6 +209,11 @@ class RegistrationSession:
             return pose
         with course.stage("linear") as beat:
             refined = refine_pose(*sides, kind, pose, guides.landmarks, beat)
+            if kind == "affine" and self._initial is None and guides.landmarks is None:
+                start = without_stretch(refined, fixed.grid.center)
+                refined = believed(
+                    refined, lambda: refine_pose(*sides, "rigid", start, None, beat), look.information
+                )
         course.state("linear", lambda: refined.transform)
         self._pose = refined
         if self._descriptor.recognises:
@@ -224,6 +232,12 @@ class RegistrationSession:
                     self._near = tuple(scan.at_spacing(grid.spacing[0]) for scan in self._scans)
                 sides = zip(self._near, (fixed, moving), strict=True)
                 fixed, moving = (near.compared_like(scan) for near, scan in sides)
+                # What was removed from one scan alone has no edge in the other.
+                cut = self._look.cut_away(linear)
+                fixed, moving = (
+                    scan.continued() if is_cut else scan
+                    for scan, is_cut in zip((fixed, moving), cut, strict=True)
+                )
                 if self._features is None:
                     self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
                 seen = finest(self._features, fixed, moving, linear, options.air_weight)

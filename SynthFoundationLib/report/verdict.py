@@ -20,6 +20,10 @@ SENTENCES = {
         "Where the scans were placed, the network recognises little of one in the other "
         "({recognised:.2f} of 1). Check head and foot, left and right."
     ),
+    "information-lost": (
+        "After the bend the grey values of the scans tell less of each other than before it "
+        "({before:.2f} → {after:.2f}). Compare with the affine transform alone."
+    ),
     "overlap-part": (
         "The scans share at most {percent:.0f} % of what either shows; judge only where both are seen."
     ),
@@ -85,6 +89,9 @@ class Thresholds:
             right poses in pairs of head-neck CTs and hippocampus MRs reach it, and none of 128 wrong ones
             (docs/weights.md).
         similarity_loss: scans that were aligned from the start may lose so much by interpolation.
+        information_loss: share of the mutual information at the pose that a bend may lose. Right ones between
+            people lose a fiftieth at most, thick slices among them; bends that follow noise or edges of
+            something else, as in PET, a quarter and more, where they lose any.
         overlap, little_overlap: share of the body in either scan that the other must cover to be judged as a
             whole, and to be judged at all; a scan of one organ shares all it shows.
         turn_degrees: patients lie less askew than that, so it is the headers that disagree.
@@ -100,6 +107,7 @@ class Thresholds:
     faint_similarity: float = 0.2
     recognised: float = 0.65
     similarity_loss: float = 0.05
+    information_loss: float = 0.1
     overlap: float = 0.5
     little_overlap: float = 0.1
     turn_degrees: float = 30.0
@@ -118,6 +126,7 @@ def judge(report: Mapping[str, Any], voxel_mm: float, limits: Thresholds = Thres
         *_landmarks(report, voxel_mm, limits),
         *_similarity(report, limits),
         *_recognised(report, limits),
+        *_information(report, limits),
         *_overlap(report, limits),
         *_folds(report, limits),
         *_volumes(report, limits),
@@ -165,6 +174,12 @@ def _recognised(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Find
     recognised = number(report, "recognised")
     if recognised is not None and not recognised >= limits.recognised:
         yield "look closely", Reason("recognised-little", recognised=recognised)
+
+
+def _information(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
+    before, after = (number(report, "information", when) for when in ("linear", "after"))
+    if before is not None and after is not None and not after >= (1 - limits.information_loss) * before:
+        yield "look closely", Reason("information-lost", before=before, after=after)
 
 
 def _overlap(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:

@@ -3,7 +3,8 @@
 Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME …] [--only NAME …] [--seed N]
 
 PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
-wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise.
+wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise; and
+either is shown without its rim, as a brain without its skull.
 Printed is the mean distance in mm between where both results put a point of the patient, the wrong header
 undone; points that the unmodified result puts where a variant has been cut off do not count.
 """
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from SynthFoundationLib.geometry import Affine, Composite, Grid, Transform, resample
@@ -24,16 +26,18 @@ from SynthFoundationLib.images import Image, as_image, foreground
 from SynthFoundationLib.registration import register
 
 POINTS = 5_000
+RIM = 0.06  # of the patient's length: what lies on a brain
 PLACES = ((0.0, 0.0, 0.0), (0.3, -0.3, 0.5), (-0.3, 0.3, -0.5))
 
 
 class Variant(NamedTuple):
-    """A pair that differs from another, and the 4×4 map that its moving header adds."""
+    """A pair that differs from another, the 4×4 map its moving header adds, and whether a rim was removed."""
 
     name: str
     fixed: Image
     moving: Image
     header: np.ndarray = np.eye(4)
+    peeled: bool = False
 
 
 def on_matrix(data: torch.Tensor, matrix: np.ndarray) -> Image:
@@ -102,6 +106,15 @@ def organ(image: Image, share: float, where: Sequence[float]) -> Image:
     return cropped(image, start.tolist(), (start + size.astype(int)).tolist())
 
 
+def peeled(image: Image, rim: float) -> Image:
+    """The image without what lies so near the patient's surface, as a share of his length: a bare brain."""
+    body = foreground(image)
+    depth = distance_transform_edt(np.pad(body.numpy(), 1), image.grid.spacing[::-1])[1:-1, 1:-1, 1:-1]
+    held = body.nonzero()
+    length = ((held.amax(0) - held.amin(0) + 1).flip(0).numpy() * image.grid.spacing).max()
+    return Image(image.data * torch.from_numpy(depth > rim * length), image.grid)
+
+
 def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     """The pair in other clothes."""
     yield Variant("stored in another order", fixed, reordered(moving, (2, 0, 1), (False, True, True)))
@@ -126,6 +139,9 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     yield Variant(
         "moving voxels half as large again", fixed, resampled(moving, 1.5 * min(moving.grid.spacing))
     )
+    if not bool(foreground(fixed).all() or foreground(moving).all()):
+        yield Variant("moving without its rim", fixed, peeled(moving, RIM), peeled=True)
+        yield Variant("fixed without its rim", peeled(fixed, RIM), moving, peeled=True)
 
 
 def patient(image: Image, seed: int) -> np.ndarray:
@@ -133,6 +149,17 @@ def patient(image: Image, seed: int) -> np.ndarray:
     inside = foreground(image).nonzero().flip(1).numpy()
     chosen = np.random.default_rng(seed).choice(len(inside), min(POINTS, len(inside)), replace=False)
     return image.grid.to_physical(inside[chosen])
+
+
+def shown(image: Image, points: np.ndarray, patient_only: bool) -> np.ndarray:
+    """Whether points (N, 3) lie in the image, or in the patient in it."""
+    index = image.grid.to_index(points)
+    last = np.array(image.grid.size) - 1
+    inside = ((index >= 0) & (index <= last)).all(1)
+    if patient_only:
+        i, j, k = np.rint(index.clip(0, last)).astype(int).T
+        inside &= foreground(image).numpy()[k, j, i]
+    return inside
 
 
 def compare(folder: Path, only: Sequence[str], seed: int, tell: Callable[[str, np.ndarray], None]) -> None:
@@ -144,8 +171,8 @@ def compare(folder: Path, only: Sequence[str], seed: int, tell: Callable[[str, n
         if only and not one.name.startswith(tuple(only)):
             continue
         found, expected = register(one.fixed, one.moving).transform, Composite([plain, Affine(one.header)])
-        index = one.moving.grid.to_index(expected.apply(points))
-        there = ((index >= 0) & (index <= np.array(one.moving.grid.size) - 1)).all(1)
+        there = shown(one.moving, expected.apply(points), one.peeled)
+        there &= shown(one.fixed, points, one.peeled)
         tell(one.name, apart(found, expected, points[there]))
 
 

@@ -10,6 +10,7 @@ from SynthFoundationLib.report.verdict import SENTENCES, findings
 HARMLESS = {
     "similarity": {"before": 0.1, "after": 0.5},
     "recognised": 0.8,
+    "information": {"linear": 0.3, "after": 0.29},
     "landmark_error_mm": {"before": 9.0, "after": 1.2},
     "overlap": 0.97,
     "folds_percent": 0.0,
@@ -48,6 +49,8 @@ def test_what_is_missing_is_not_judged():
         ({"similarity": {"before": 0.01, "after": math.nan}}, "failed", "corresponds"),
         ({"similarity": {"before": 0.01, "after": 0.15}}, "look closely", "faintly"),
         ({"recognised": 0.5}, "look closely", "head and foot"),
+        ({"information": {"linear": 0.3, "after": 0.2}}, "look closely", "(0.30 → 0.20)"),
+        ({"information": {"linear": 0.3, "after": math.nan}}, "look closely", "affine transform"),
         ({"log_jacobian_max": math.nan}, "look closely", "volume"),
         ({"recognised": math.nan}, "look closely", "head and foot"),
         ({"overlap": 0.4}, "look closely", "40 %"),

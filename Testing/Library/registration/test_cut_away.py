@@ -1,0 +1,120 @@
+"""A scan from which something was removed, as a skull or a face; outlines that fit only when stretched."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from variants import apart, peeled, shown
+
+from SynthFoundationLib.geometry import Affine, Grid
+from SynthFoundationLib.images import Image
+from SynthFoundationLib.registration import RegistrationSession, register
+from SynthFoundationLib.registration.information import BINS, mutual_information
+from SynthFoundationLib.registration.pose import Pose
+from SynthFoundationLib.registration.scan import cut_away, prepare
+from SynthFoundationLib.registration.size import believed, growth_of, without_stretch
+
+RIM = 0.12  # of the small ball's length: some 9 mm
+
+
+def everywhere(values):
+    return torch.ones(1, *values.shape[1:])
+
+
+def test_values_of_equal_levels_tell_all_of_their_permutation():
+    one = torch.arange(4).repeat(250).view(1, 10, 10, 10) / 3
+    assert mutual_information(one, 1 - one, everywhere(one)) == pytest.approx(math.log(4))
+    assert mutual_information(one, one * 0, everywhere(one)) == 0
+
+
+def test_mutual_information_is_that_of_the_joint_histogram():
+    rng = np.random.default_rng(0)
+    one = rng.uniform(size=8000)
+    other = np.clip(one**2 + rng.normal(0, 0.1, 8000), 0, 1)
+    bins = [np.rint(values * (BINS - 1)) for values in (one, other)]
+    joint = np.histogram2d(*bins, bins=BINS, range=[(-0.5, BINS - 0.5)] * 2)[0]
+    expected = stats.entropy(joint.sum(0)) + stats.entropy(joint.sum(1)) - stats.entropy(joint.ravel())
+    a, b = (torch.from_numpy(values).float().view(1, 20, 20, 20) for values in (one, other))
+    assert mutual_information(a, b, everywhere(a)) == pytest.approx(expected, rel=0.01)
+    assert mutual_information(a, b, 0 * everywhere(a)) == 0
+    both = mutual_information(torch.cat((a, a)), torch.cat((b, a)), everywhere(a))
+    each = mutual_information(a, b, everywhere(a)), mutual_information(a, a, everywhere(a))
+    assert both == pytest.approx(sum(each) / 2)
+
+
+def stretched(*factors):
+    return Pose(Affine(np.diag([*factors, 1.0])))
+
+
+def test_a_small_stretch_is_taken_without_asking():
+    def never(*_):
+        raise AssertionError("nobody has to be asked")
+
+    pose = stretched(1.1, 0.95, 1.0)
+    assert believed(pose, never, never) is pose
+
+
+@pytest.mark.parametrize("factor", [0.8, 1.25])
+@pytest.mark.parametrize(("share_gained", "taken"), [(2.0, True), (0.5, False)])
+def test_a_stretch_has_to_be_worth_it(factor, share_gained, taken):
+    pose, rigid = stretched(factor, factor, factor), stretched(1, 1, 1)
+    assert growth_of(pose) == pytest.approx(math.log(factor))
+    gain = math.exp(share_gained * abs(math.log(factor)))
+
+    def information(transform):
+        return 0.2 * gain if transform.transforms[0] is pose.affine else 0.2
+
+    assert believed(pose, lambda: rigid, information) is (pose if taken else rigid)
+
+
+def test_without_its_stretch_a_pose_turns_alike_and_keeps_the_middle():
+    turn = np.eye(4)
+    turn[:3, :3] = [[0, -1, 0], [1, 0, 0], [0, 0, 1]]
+    turn[:3, 3] = (5, 7, 9)
+    middle = np.array((10.0, 20.0, 30.0))
+    found = without_stretch(Pose(Affine(turn @ np.diag((1.2, 1.2, 1.2, 1)))), middle)
+    np.testing.assert_allclose(found.affine.matrix[:3, :3], turn[:3, :3], atol=1e-12)
+    np.testing.assert_allclose(found.affine.apply(middle[None])[0], turn[:3, :3] @ (1.2 * middle) + (5, 7, 9))
+
+
+def ball(radius, air):
+    """A noisy ball of that radius in air that is measured, or in padding."""
+    grid = Grid((40, 40, 40), (2, 2, 2), (-39, -39, -39))
+    z, y, x = np.meshgrid(*[np.arange(40) * 2.0 - 39] * 3, indexing="ij")
+    rng = np.random.default_rng(0)
+    inside = x**2 + y**2 + z**2 < radius**2
+    values = np.where(inside, rng.uniform(80, 120, inside.shape), air * rng.uniform(1, 2, inside.shape))
+    return Image(torch.from_numpy(values[None].astype(np.float32)), grid)
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "cut"),
+    [((20, 0), (34, 1), True), ((20, 1), (34, 1), False), ((32, 0), (34, 0), False)],
+)
+def test_padding_beside_the_other_patient_was_cut_away(small, large, cut):
+    inner, outer = (prepare(ball(*which), torch.device("cpu")) for which in (small, large))
+    assert cut_away(inner, outer, inner.grid, Affine(), moved=False) is cut
+    assert cut_away(inner, outer, inner.grid, Affine(), moved=True) is cut
+    assert not cut_away(outer, inner, inner.grid, Affine(), moved=True)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_what_was_removed_from_one_scan_draws_nothing(pair, body, result, side):
+    images = list(pair[:2])
+    images[side] = peeled(images[side], RIM)
+    found = register(*images, features="mind")
+    truth = pair[2]
+    inside = shown(images[side], body if side == 0 else truth.apply(body), patient_only=True)
+    assert inside.sum() > 100
+    whole = apart(result.transform, truth, body[inside]).mean()
+    assert apart(found.transform, truth, body[inside]).mean() < whole + 0.5
+    assert found.report["similarity"]["after"] > 0.5
+
+
+def test_the_bend_says_what_the_grey_values_gain(pair):
+    session = RegistrationSession(*pair[:2], features="mind")
+    told = session.run().report["information"]
+    assert told["after"] > 1.05 * told["linear"] > 0
+    assert register(*pair[:2], features="mind", transform="rigid").report["information"] is None
