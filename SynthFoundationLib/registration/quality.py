@@ -92,11 +92,14 @@ class Look:
         return self.recognised(transform) * seen**SHARED_POWER
 
     def information(self, transform: Transform) -> float:
-        """How much the grey values of the scans tell of each other in the fixed patient, in nats."""
-        moved = self._near_moving.on(self.grid, transform)
-        counts = self._covered(transform) * self._near_fixed.held_on(self.grid)
-        counts = counts * self._near_moving.held_on(self.grid, transform)
-        return mutual_information(self._near_fixed.on(self.grid).data, moved.data, counts)
+        """How much the grey values of the scans tell of each other where both show something, in nats.
+
+        In the air around the patient, too: PET shows a brain and takes the scalp for air.
+        """
+        fixed, moving = self._near_fixed, self._near_moving
+        counts = fixed.weight_on(self.grid) * fixed.held_on(self.grid)
+        counts *= moving.weight_on(self.grid, transform) * moving.held_on(self.grid, transform)
+        return mutual_information(fixed.on(self.grid).data, moving.on(self.grid, transform).data, counts)
 
     @cached_property
     def before(self) -> float:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 SMALL_SHARE = 0.75
 # Points along each edge of a box that tell where it is moved to.
 EDGE_POINTS = 5
-# Where a scan is padded beside so much of the other patient, as a share of its own, something was cut away.
-CUT_SHARE = 0.25
+# Where a scan is padded beside as much of the other patient as this share of its own, something was cut away.
+CUT_SHARE = 0.6
 # A voxel counts as picture, and not as padding, where at least this share of it is.
 HELD_SHARE = 0.5
 

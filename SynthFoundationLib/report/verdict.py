@@ -90,7 +90,7 @@ class Thresholds:
             (docs/weights.md).
         similarity_loss: scans that were aligned from the start may lose so much by interpolation.
         information_loss: share of the mutual information at the pose that a bend may lose. Right ones between
-            people lose a fiftieth at most, thick slices among them; bends that follow noise or edges of
+            people lose a tenth at most, thick slices among them; bends that follow noise or edges of
             something else, as in PET, a quarter and more, where they lose any.
         overlap, little_overlap: share of the body in either scan that the other must cover to be judged as a
             whole, and to be judged at all; a scan of one organ shares all it shows.
@@ -107,7 +107,7 @@ class Thresholds:
     faint_similarity: float = 0.2
     recognised: float = 0.65
     similarity_loss: float = 0.05
-    information_loss: float = 0.1
+    information_loss: float = 0.15
     overlap: float = 0.5
     little_overlap: float = 0.1
     turn_degrees: float = 30.0
