@@ -168,7 +168,7 @@ def describe(
     numbers |= _deformation(forward, field_grid)
     if field_grid is not None:
         ends = look.information(linear), look.information(forward)
-        numbers["information"] = dict(zip(("linear", "after"), ends, strict=True))
+        numbers["information"] = dict(zip(("before", "after"), ends, strict=True))
     if landmarks is not None:
         errors = (landmark_error(t, *landmarks) for t in (Affine(), forward))
         numbers["landmark_error_mm"] = dict(zip(("before", "after"), errors, strict=True))

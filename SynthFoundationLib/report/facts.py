@@ -40,6 +40,10 @@ def _agreement(report: Mapping[str, Any]) -> Iterator[Fact]:
     if (recognised := number(report, "recognised")) is not None:
         meaning = "The same in the eyes of the bundled network, before any deformation: mostly above 0.65."
         yield Fact("Anatomy in place", f"{recognised:.2f}", meaning)
+    information = _change(report, "information", "{:.2f}")
+    if information:
+        meaning = "Mutual information of the grey values in nats, before the bend → after it."
+        yield Fact("Grey values", information, meaning)
     if (overlap := number(report, "overlap")) is not None:
         meaning = "Share of the body in the fixed scan that the moved scan covers."
         yield Fact("Overlap", f"{100 * overlap:.0f} %", meaning)

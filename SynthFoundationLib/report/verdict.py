@@ -177,7 +177,7 @@ def _recognised(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Find
 
 
 def _information(report: Mapping[str, Any], limits: Thresholds) -> Iterator[_Finding]:
-    before, after = (number(report, "information", when) for when in ("linear", "after"))
+    before, after = (number(report, "information", when) for when in ("before", "after"))
     if before is not None and after is not None and not after >= (1 - limits.information_loss) * before:
         yield "look closely", Reason("information-lost", before=before, after=after)
 
