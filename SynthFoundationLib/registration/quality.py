@@ -64,9 +64,10 @@ class Look:
 
     def cut_away(self, transform: Transform) -> tuple[bool, bool]:
         """Whether the fixed and the moving scan are padded where the other shows much of the patient."""
-        sides = self._near_fixed, self._near_moving
-        return cut_away(*sides, self.grid, transform, moved=False), cut_away(
-            *sides[::-1], self.grid, transform, moved=True
+        fixed, moving = self.body, self._near_moving.body_on(self.grid, transform)
+        return (
+            cut_away(fixed, self._near_fixed.padding_on(self.grid), moving),
+            cut_away(moving, self._near_moving.padding_on(self.grid, transform), fixed),
         )
 
     def moving_seen(self, backward: Transform) -> float:

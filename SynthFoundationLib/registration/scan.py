@@ -122,6 +122,10 @@ class Scan:
         """(1, D, H, W) in 0…1: a picture and no padding."""
         return resample(self.held, self.grid, grid, transform, fill=0.0)
 
+    def padding_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
+        """(1, D, H, W) in 0…1: inside the field of view, and no picture."""
+        return self.weight_on(grid, transform) * (1 - self.held_on(grid, transform))
+
     def weight_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
         """(1, D, H, W) in 0…1: inside the field of view and the mask."""
         if self._everywhere:
@@ -172,16 +176,12 @@ class Scan:
         return ends
 
 
-def cut_away(scan: Scan, other: Scan, grid: Grid, transform: Transform, moved: bool) -> bool:
-    """Whether the scan is padded where the other shows much of the patient: skull or face were removed.
+def cut_away(own: torch.Tensor, padding: torch.Tensor, other: torch.Tensor) -> bool:
+    """Whether a scan is padded where the other shows much of the patient: skull or face were removed.
 
-    Both are looked at on `grid`, that of the fixed scan; `transform` leads to the moving one, the scan itself
-    where it is `moved`.
+    All are (1, D, H, W) on one grid: the patient in the scan, its padding, and the patient in the other.
     """
-    own, others = (transform, None) if moved else (None, transform)
-    padding = scan.weight_on(grid, own) * (1 - scan.held_on(grid, own))
-    beside = float((other.body_on(grid, others) * padding).sum())
-    return beside > CUT_SHARE * float(scan.body_on(grid, own).sum())
+    return float((other * padding).sum()) > CUT_SHARE * float(own.sum())
 
 
 def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin: float) -> Scan | None:

@@ -11,9 +11,11 @@ from variants import apart, peeled, shown
 from SynthFoundationLib.geometry import Affine, Grid
 from SynthFoundationLib.images import Image
 from SynthFoundationLib.registration import RegistrationSession, register
+from SynthFoundationLib.registration.comparison import Descriptor
 from SynthFoundationLib.registration.information import BINS, mutual_information
 from SynthFoundationLib.registration.pose import Pose
-from SynthFoundationLib.registration.scan import cut_away, prepare
+from SynthFoundationLib.registration.quality import Look
+from SynthFoundationLib.registration.scan import prepare
 from SynthFoundationLib.registration.size import believed, growth_of, without_stretch
 
 RIM = 0.12  # of the small ball's length: some 9 mm
@@ -95,9 +97,9 @@ def ball(radius, air):
 )
 def test_padding_beside_the_other_patient_was_cut_away(small, large, cut):
     inner, outer = (prepare(ball(*which), torch.device("cpu")) for which in (small, large))
-    assert cut_away(inner, outer, inner.grid, Affine(), moved=False) is cut
-    assert cut_away(inner, outer, inner.grid, Affine(), moved=True) is cut
-    assert not cut_away(outer, inner, inner.grid, Affine(), moved=True)
+    look = Look(inner, outer, Descriptor("mind", None))
+    assert look.cut_away(Affine()) == (cut, False)
+    assert Look(outer, inner, Descriptor("mind", None)).cut_away(Affine()) == (False, cut)
 
 
 @pytest.mark.parametrize("side", [0, 1])
