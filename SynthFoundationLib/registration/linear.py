@@ -175,9 +175,14 @@ def _pulled(
 def _rotation_of(step: np.ndarray) -> np.ndarray:
     """I + step with its rotation part made an exact rotation."""
     result = np.eye(4) + step
-    u, _, v = np.linalg.svd(result[:3, :3])
-    result[:3, :3] = u @ v
+    result[:3, :3] = nearest_rotation(result[:3, :3])
     return result
 
 
-__all__ = ["LinearKind", "Pull", "register_linear"]
+def nearest_rotation(linear: np.ndarray) -> np.ndarray:
+    """The rotation nearest to a 3×3 map, or the reflection if it reflects: its polar factor."""
+    u, _, v = np.linalg.svd(linear)
+    return u @ v
+
+
+__all__ = ["LinearKind", "Pull", "nearest_rotation", "register_linear"]

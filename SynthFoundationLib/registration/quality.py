@@ -15,6 +15,7 @@ from ..images import Image
 from .comparison import correlation
 from .information import mutual_information
 from .landmarks import landmark_error
+from .linear import nearest_rotation
 from .scan import cut_away, shared_part
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ class Look:
         fixed, moving = self._near_fixed, self._near_moving
         counts = fixed.weight_on(self.grid) * fixed.held_on(self.grid)
         counts *= moving.weight_on(self.grid, transform) * moving.held_on(self.grid, transform)
-        return mutual_information(fixed.on(self.grid).data, moving.on(self.grid, transform).data, counts)
+        return mutual_information(self._fixed_seen.data, moving.on(self.grid, transform).data, counts)
 
     @cached_property
     def before(self) -> float:
@@ -130,11 +131,15 @@ class Look:
 
     @cached_property
     def _known(self) -> torch.Tensor:
-        return self._descriptor.recognised(self._near_fixed.on(self.grid))
+        return self._descriptor.recognised(self._fixed_seen)
 
     @cached_property
     def _reference(self) -> torch.Tensor:
-        return self._descriptor.whole(self._near_fixed.on(self.grid))
+        return self._descriptor.whole(self._fixed_seen)
+
+    @cached_property
+    def _fixed_seen(self) -> Image:
+        return self._near_fixed.on(self.grid)
 
 
 @torch.no_grad()
@@ -179,8 +184,7 @@ def describe(
 def _turn(transform: Transform, grid: Grid) -> float:
     """Degrees by which the linear part turns the image against what the headers say."""
     ends = transform.apply(grid.center + np.vstack((np.zeros(3), 20 * np.eye(3))))
-    u, _, v = np.linalg.svd((ends[1:] - ends[0]).T)
-    cosine = (np.trace(u @ v) - 1) / 2
+    cosine = (np.trace(nearest_rotation((ends[1:] - ends[0]).T)) - 1) / 2
     return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
 
 

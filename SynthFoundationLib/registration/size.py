@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..geometry import Affine
+from .linear import nearest_rotation
 from .pose import Pose
 
 if TYPE_CHECKING:
@@ -33,10 +34,10 @@ def growth_of(pose: Pose) -> float:
 
 def without_stretch(pose: Pose, about: np.ndarray) -> Pose:
     """The rigid pose nearest to an affine one that leads the point `about` (3,) to the same place."""
-    u, _, v = np.linalg.svd(pose.affine.matrix[:3, :3])
+    rotation = nearest_rotation(pose.affine.matrix[:3, :3])
     matrix = np.eye(4)
-    matrix[:3, :3] = u @ v
-    matrix[:3, 3] = pose.affine.apply(about[None])[0] - u @ v @ about
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = pose.affine.apply(about[None])[0] - rotation @ about
     return pose._replace(affine=Affine(matrix))
 
 
