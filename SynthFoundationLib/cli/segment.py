@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from enum import Enum
 from functools import partial
@@ -39,6 +40,7 @@ class Contrast(str, Enum):
 
 
 MOST_LISTED = 8
+GROWN = 0.05  # a share of what is labelled: as little more is hardly what was asked for
 _SLICES, _SCANS = "From labelled slices", "From labelled scans"
 
 
@@ -170,9 +172,20 @@ def _from_slices(
     if background is None:
         background, drawn = _named_background(drawn)
     result = run(image, drawn, complete, background, more(image) if more else None, draft=draft)
-    if draft is None and background is None and not (result.complete_slices or result.planes):
-        say("Nothing is labelled as background: all of the body gets labels; see --background")
+    if draft is None and background is None:
+        if not (result.complete_slices or result.planes):
+            say("Nothing is labelled as background: all of the body gets labels; see --background")
+        elif _volume(result.labels) < (1 + GROWN) * _volume(drawn):
+            say(
+                "Hardly anything was found beyond what is labelled; if no slice is labelled completely, "
+                "scribble around the structures as well: see --background"
+            )
     return result
+
+
+def _volume(labels: LabelMap) -> float:
+    """Of all that is labelled, mm³."""
+    return float(labels.data.count_nonzero()) * math.prod(labels.grid.spacing)
 
 
 def _named_background(drawn: LabelMap) -> tuple[int | None, LabelMap]:

@@ -49,26 +49,35 @@ class Look:
 
     def alike(self, transform: Transform) -> tuple[float, float, tuple[Image, Image]]:
         """Feature correlation inside the fixed body, share of it that is covered, and the features."""
-        weight = self._covered(transform)
-        overlap = float(weight.sum().clamp_min(1e-6) / self._inside.sum().clamp_min(1e-6))
-        fixed_cut, moving_cut = self.cut_away(transform)
-        reference, moving = self._reference, self._near_moving
-        if fixed_cut:
-            reference = self._descriptor.whole(self._near_fixed.continued().on(self.grid))
-            weight = weight * self._near_fixed.held_on(self.grid)
-        if moving_cut:
-            moving = moving.continued()
-            weight = weight * moving.held_on(self.grid, transform)
+        covered = self._covered(transform)
+        overlap = float(covered.sum().clamp_min(1e-6) / self._inside.sum().clamp_min(1e-6))
+        fixed, moving = self.uncut(self._near_fixed, self._near_moving, transform)
+        weight = self.body * fixed.weight_on(self.grid) * moving.weight_on(self.grid, transform)
+        whole = fixed is self._near_fixed
+        reference = self._reference if whole else self._descriptor.whole(fixed.on(self.grid))
         moved = self._descriptor.whole(moving.on(self.grid, transform))
         features = Image(reference.cpu(), self.grid), Image(moved.cpu(), self.grid)
         return correlation(reference, moved, weight), overlap, features
 
-    def cut_away(self, transform: Transform) -> tuple[bool, bool]:
-        """Whether the fixed and the moving scan are padded where the other shows much of the patient."""
-        fixed, moving = self.body, self._near_moving.body_on(self.grid, transform)
+    def cut_away(self, transform: Transform) -> tuple[Image | None, Image | None]:
+        """Where skull or face were removed from the fixed and from the moving scan alone."""
+        fixed, moving = self._near_fixed, self._near_moving
         return (
-            cut_away(fixed, self._near_fixed.padding_on(self.grid), moving),
-            cut_away(moving, self._near_moving.padding_on(self.grid, transform), fixed),
+            cut_away(fixed, moving.body_on(fixed.grid, transform)),
+            cut_away(moving, fixed.body_on(moving.grid, transform.inverse())),
+        )
+
+    def is_bare(self, transform: Transform) -> bool:
+        """Whether that is all around in one of them, as around a brain."""
+        parts = self.cut_away(transform)
+        return any(part is not None and bool(part.data.all()) for part in parts)
+
+    def uncut(self, fixed: Scan, moving: Scan, transform: Transform) -> tuple[Scan, Scan]:
+        """Both scans, in any voxels, continued there: what is no edge in the other draws nothing."""
+        fixed_part, moving_part = self.cut_away(transform)
+        return (
+            fixed if fixed_part is None else fixed.continued(fixed_part),
+            moving if moving_part is None else moving.continued(moving_part),
         )
 
     def moving_seen(self, backward: Transform) -> float:

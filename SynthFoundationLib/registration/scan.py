@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 SMALL_SHARE = 0.75
 # Points along each edge of a box that tell where it is moved to.
 EDGE_POINTS = 5
-# Where a scan is padded beside as much of the other patient as this share of its own, something was cut away.
+# Where a scan is padded beside as much of the other patient as this share of its own, all of it is cut away,
 CUT_SHARE = 0.6
+# else what lies deeper in it than this share of the patient's length, and twice as far around: people differ
+# by less.
+CUT_DEPTH = 0.04
 # A voxel counts as picture, and not as padding, where at least this share of it is.
 HELD_SHARE = 0.5
 
@@ -96,8 +99,8 @@ class Scan:
             return part.new_ones(1, *grid.shape)
         return resample(part, self.grid, grid, fill=None, antialias=True)
 
-    def continued(self) -> Scan:
-        """The scan with padding replaced by the nearest picture, and out of the mask.
+    def continued(self, where: Image | None = None) -> Scan:
+        """The scan with padding, or a part of it, replaced by the nearest picture and out of the mask.
 
         Scanners, anonymisers and skull strippers pad with one value. The edge of padding is often the end of
         the picture and no edge of the patient: continued by what lies nearest, it gives no features to be
@@ -108,7 +111,11 @@ class Scan:
             return self
         nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
         k, j, i = torch.from_numpy(nearest).long().to(self.data.device)
-        return Scan(self.data[:, k, j, i], self.grid, self.body, self.mask * self.held, self.held)
+        data, kept = self.data[:, k, j, i], self.held
+        if where is not None:
+            part = resample(where.data, where.grid, self.grid, fill=0.0)
+            data, kept = torch.where(part > HELD_SHARE, data, self.data), 1 - part * (1 - kept)
+        return Scan(data, self.grid, self.body, self.mask * kept, self.held)
 
     def on(self, grid: Grid, transform: Transform | None = None) -> Image:
         """The scan at the voxels of `grid`, its border repeated beyond."""
@@ -121,10 +128,6 @@ class Scan:
     def held_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
         """(1, D, H, W) in 0…1: a picture and no padding."""
         return resample(self.held, self.grid, grid, transform, fill=0.0)
-
-    def padding_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
-        """(1, D, H, W) in 0…1: inside the field of view, and no picture."""
-        return self.weight_on(grid, transform) * (1 - self.held_on(grid, transform))
 
     def weight_on(self, grid: Grid, transform: Transform | None = None) -> torch.Tensor:
         """(1, D, H, W) in 0…1: inside the field of view and the mask."""
@@ -176,12 +179,22 @@ class Scan:
         return ends
 
 
-def cut_away(own: torch.Tensor, padding: torch.Tensor, other: torch.Tensor) -> bool:
-    """Whether a scan is padded where the other shows much of the patient: skull or face were removed.
+def cut_away(scan: Scan, other: torch.Tensor) -> Image | None:
+    """Where skull or face were removed, 0…1 on the grid, or None: padding where the other has a patient.
 
-    All are (1, D, H, W) on one grid: the patient in the scan, its padding, and the patient in the other.
+    `other` (1, D, H, W) is the latter on this grid. Around a bare brain all padding is meant, else what is
+    thick.
     """
-    return float((other * padding).sum()) > CUT_SHARE * float(own.sum())
+    lost = other * (1 - scan.held)
+    if float(lost.sum()) > CUT_SHARE * float(scan.body.sum()):
+        return Image(torch.ones_like(lost), scan.grid)
+    depth, spacing = CUT_DEPTH * scan.patient_mm, scan.grid.spacing[::-1]
+    inside = (lost[0] > HELD_SHARE).cpu().numpy()
+    core = ndimage.distance_transform_edt(inside, spacing) > depth
+    if not core.any():  # a rim where outlines differ
+        return None
+    thick = inside & (ndimage.distance_transform_edt(~core, spacing) <= 2 * depth)
+    return Image(torch.from_numpy(thick[None]).float().to(lost.device), scan.grid)
 
 
 def shared_part(fixed: Scan, moving: Scan, transform: Transform, margin: float) -> Scan | None:

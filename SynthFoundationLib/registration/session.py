@@ -211,9 +211,8 @@ class RegistrationSession:
             refined = refine_pose(*sides, kind, pose, guides.landmarks, beat)
             if kind == "affine" and self._initial is None and guides.landmarks is None:
                 start = without_stretch(refined, fixed.grid.center)
-                refined = believed(
-                    refined, lambda: refine_pose(*sides, "rigid", start, None, beat), look.information
-                )
+                rigid = partial(refine_pose, *sides, "rigid", start, None, beat)
+                refined = believed(refined, rigid, look.information, look.is_bare)
         course.state("linear", lambda: refined.transform)
         self._pose = refined
         if self._descriptor.recognises:
@@ -232,12 +231,7 @@ class RegistrationSession:
                     self._near = tuple(scan.at_spacing(grid.spacing[0]) for scan in self._scans)
                 sides = zip(self._near, (fixed, moving), strict=True)
                 fixed, moving = (near.compared_like(scan) for near, scan in sides)
-                # What was removed from one scan alone has no edge in the other.
-                cut = self._look.cut_away(linear)
-                fixed, moving = (
-                    scan.continued() if is_cut else scan
-                    for scan, is_cut in zip((fixed, moving), cut, strict=True)
-                )
+                fixed, moving = self._look.uncut(fixed, moving, linear)
                 if self._features is None:
                     self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
                 seen = finest(self._features, fixed, moving, linear, options.air_weight)

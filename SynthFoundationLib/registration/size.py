@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 # A mean stretch that is not worth asking, as a natural logarithm.
 SMALL = 0.05
 # What mutual information has to gain, as a natural logarithm, in units of that of the mean stretch: right
-# stretches of people gained 1.3 times and more, outlines of a brain on those of a head 1.05 times at most.
+# stretches of people gained 1.3 times and more, outlines of a brain on those of a head 1.05 times at most;
 GAIN = 1.2
+# but for one of 1.35 times: where a brain is bare, or much smaller, it takes more.
+GAIN_OF_BARE = 1.5
 
 
 def growth_of(pose: Pose) -> float:
@@ -41,11 +43,20 @@ def without_stretch(pose: Pose, about: np.ndarray) -> Pose:
     return pose._replace(affine=Affine(matrix))
 
 
-def believed(pose: Pose, rigid: Callable[[], Pose], information: Callable[[Transform], float]) -> Pose:
-    """The affine pose, or `rigid()` where grey values do not speak for how much the affine one stretches."""
+def believed(
+    pose: Pose,
+    rigid: Callable[[], Pose],
+    information: Callable[[Transform], float],
+    is_bare: Callable[[Transform], bool],
+) -> Pose:
+    """The affine pose, or `rigid()` where grey values do not speak for how much the affine one stretches.
+
+    `is_bare` tells of a pose whether one scan shows a part of the other's patient there, and padding around.
+    """
     growth = abs(growth_of(pose))
     if growth < SMALL:
         return pose
     other = rigid()
     before, after = (max(information(p.transform), 1e-9) for p in (other, pose))
-    return pose if math.log(after / before) >= GAIN * growth else other
+    needed = GAIN_OF_BARE if is_bare(other.transform) else GAIN
+    return pose if math.log(after / before) >= needed * growth else other

@@ -4,7 +4,7 @@ Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME …] [--only NAME �
 
 PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
 wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise; and
-either is shown without its rim, as a brain without its skull.
+either is shown without its rim, as a brain without its skull, or without its face, as for anonymity.
 Printed is the mean distance in mm between where both results put a point of the patient, the wrong header
 undone; points that the unmodified result puts where a variant has been cut off do not count.
 """
@@ -23,15 +23,17 @@ from scipy.spatial.transform import Rotation
 
 from SynthFoundationLib.geometry import Affine, Composite, Grid, Transform, resample
 from SynthFoundationLib.images import Image, as_image, foreground
+from SynthFoundationLib.images.foreground import padding_values
 from SynthFoundationLib.registration import register
 
 POINTS = 5_000
 RIM = 0.06  # of the patient's length: what lies on a brain
+FACE = 0.1  # of the patient: what lies foremost and lowest
 PLACES = ((0.0, 0.0, 0.0), (0.3, -0.3, 0.5), (-0.3, 0.3, -0.5))
 
 
 class Variant(NamedTuple):
-    """A pair that differs from another, the 4×4 map its moving header adds, and whether a rim was removed."""
+    """A pair that differs from another, the 4×4 map its moving header adds, and whether some was removed."""
 
     name: str
     fixed: Image
@@ -115,6 +117,15 @@ def peeled(image: Image, rim: float) -> Image:
     return Image(image.data * torch.from_numpy(depth > rim * length), image.grid)
 
 
+def defaced(image: Image, share: float) -> Image:
+    """The image without that share of the patient, beyond a plane that faces forward and down."""
+    every = np.indices(image.grid.shape)[::-1].reshape(3, -1).T
+    height = (image.grid.to_physical(every) @ (0, -1, -1)).reshape(image.grid.shape)
+    face = height > np.quantile(height[foreground(image).numpy()], 1 - share)
+    air = next(iter(padding_values(image.data[0])), float(image.data.amin()))
+    return Image(torch.where(torch.from_numpy(face), air, image.data), image.grid)
+
+
 def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     """The pair in other clothes."""
     yield Variant("stored in another order", fixed, reordered(moving, (2, 0, 1), (False, True, True)))
@@ -142,6 +153,8 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     if not bool(foreground(fixed).all() or foreground(moving).all()):
         yield Variant("moving without its rim", fixed, peeled(moving, RIM), peeled=True)
         yield Variant("fixed without its rim", peeled(fixed, RIM), moving, peeled=True)
+        yield Variant("moving without its face", fixed, defaced(moving, FACE), peeled=True)
+        yield Variant("fixed without its face", defaced(fixed, FACE), moving, peeled=True)
 
 
 def patient(image: Image, seed: int) -> np.ndarray:

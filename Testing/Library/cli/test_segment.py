@@ -199,3 +199,16 @@ def test_scribbles_without_any_background_are_told_of(scribbles):
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "Nothing is labelled as background" in result.stderr
+
+
+def test_a_sphere_brush_without_background_is_told_that_nothing_grew(case):
+    folder = case[0]
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, n) for n in GRID.shape], indexing="ij")
+    dab = torch.from_numpy(x**2 + y**2 + z**2 < 0.1).int()
+    write_labels(LabelMap(dab, GRID), folder / "dab.nii.gz")
+    for seeds, told in (("dab.nii.gz", True), ("seeds.seg.nrrd", False)):
+        result = segment(
+            folder / "scan.nii.gz", folder / seeds, "-o", folder / "out.nii.gz", "--features", "none"
+        )
+        assert result.exit_code == 0, result.output
+        assert ("scribble around the structures as well" in result.stderr) == told

@@ -6,16 +6,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from variants import apart, peeled, shown
+from variants import apart, defaced, peeled, shown
 
 from SynthFoundationLib.geometry import Affine, Grid
 from SynthFoundationLib.images import Image
 from SynthFoundationLib.registration import RegistrationSession, register
-from SynthFoundationLib.registration.comparison import Descriptor
 from SynthFoundationLib.registration.information import BINS, mutual_information
 from SynthFoundationLib.registration.pose import Pose
-from SynthFoundationLib.registration.quality import Look
-from SynthFoundationLib.registration.scan import prepare
+from SynthFoundationLib.registration.scan import cut_away, prepare
 from SynthFoundationLib.registration.size import believed, growth_of, without_stretch
 
 RIM = 0.12  # of the small ball's length: some 9 mm
@@ -55,12 +53,15 @@ def test_a_small_stretch_is_taken_without_asking():
         raise AssertionError("nobody has to be asked")
 
     pose = stretched(1.1, 0.95, 1.0)
-    assert believed(pose, never, never) is pose
+    assert believed(pose, never, never, never) is pose
 
 
 @pytest.mark.parametrize("factor", [0.8, 1.25])
-@pytest.mark.parametrize(("share_gained", "taken"), [(2.0, True), (0.5, False)])
-def test_a_stretch_has_to_be_worth_it(factor, share_gained, taken):
+@pytest.mark.parametrize(
+    ("share_gained", "bare", "taken"),
+    [(2.0, False, True), (1.35, False, True), (0.5, False, False), (1.35, True, False), (2.0, True, True)],
+)
+def test_a_stretch_has_to_be_worth_it(factor, share_gained, bare, taken):
     pose, rigid = stretched(factor, factor, factor), stretched(1, 1, 1)
     assert growth_of(pose) == pytest.approx(math.log(factor))
     gain = math.exp(share_gained * abs(math.log(factor)))
@@ -68,7 +69,10 @@ def test_a_stretch_has_to_be_worth_it(factor, share_gained, taken):
     def information(transform):
         return 0.2 * gain if transform.transforms[0] is pose.affine else 0.2
 
-    assert believed(pose, lambda: rigid, information) is (pose if taken else rigid)
+    def is_bare(transform):
+        return bare and transform.transforms[0] is rigid.affine
+
+    assert believed(pose, lambda: rigid, information, is_bare) is (pose if taken else rigid)
 
 
 def test_without_its_stretch_a_pose_turns_alike_and_keeps_the_middle():
@@ -91,21 +95,40 @@ def ball(radius, air):
     return Image(torch.from_numpy(values[None].astype(np.float32)), grid)
 
 
+def lost(scan, other):
+    return cut_away(scan, other.body_on(scan.grid))
+
+
 @pytest.mark.parametrize(
     ("small", "large", "cut"),
     [((20, 0), (34, 1), True), ((20, 1), (34, 1), False), ((32, 0), (34, 0), False)],
 )
 def test_padding_beside_the_other_patient_was_cut_away(small, large, cut):
     inner, outer = (prepare(ball(*which), torch.device("cpu")) for which in (small, large))
-    look = Look(inner, outer, Descriptor("mind", None))
-    assert look.cut_away(Affine()) == (cut, False)
-    assert Look(outer, inner, Descriptor("mind", None)).cut_away(Affine()) == (False, cut)
+    assert (lost(inner, outer) is not None) == cut
+    assert lost(outer, inner) is None
+
+
+def test_where_a_face_was_removed_that_part_alone_does_not_count():
+    whole, without = (
+        prepare(image, torch.device("cpu")) for image in (ball(34, 0), defaced(ball(34, 0), 0.1))
+    )
+    part = lost(without, whole)
+    gone = whole.held * (1 - without.held)
+    assert float((part.data * gone).sum()) > 0.9 * float(gone.sum())
+    assert float(part.data.sum()) < 1.3 * float(gone.sum())
+    assert lost(whole, without) is None
+    filled = without.continued(part)
+    torch.testing.assert_close(filled.mask, 1 - part.data * (1 - without.held))
+    assert torch.equal(filled.data[part.data == 0], without.data[part.data == 0])
+    assert float(filled.data[part.data > 0].mean()) > 0.3 > float(without.data[part.data > 0].mean())
 
 
 @pytest.mark.parametrize("side", [0, 1])
-def test_what_was_removed_from_one_scan_draws_nothing(pair, body, result, side):
+@pytest.mark.parametrize(("removed", "share"), [(peeled, RIM), (defaced, 0.15)])
+def test_what_was_removed_from_one_scan_draws_nothing(pair, body, result, side, removed, share):
     images = list(pair[:2])
-    images[side] = peeled(images[side], RIM)
+    images[side] = removed(images[side], share)
     found = register(*images, features="mind")
     truth = pair[2]
     inside = shown(images[side], body if side == 0 else truth.apply(body), patient_only=True)
