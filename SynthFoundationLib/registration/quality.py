@@ -174,6 +174,7 @@ def describe(
         "overlap": overlap,
         "overlap_of_moving": look.moving_seen(backward),
         "header_turn_degrees": _turn(forward, grid),
+        "stretch": _stretch(linear, grid),
         "inverse_consistency_mm": _inverse_error(forward, backward, look.grid, look.body),
         "landmark_error_mm": None,
         "peak_memory_mb": peak_memory_mb(),
@@ -190,11 +191,21 @@ def describe(
     return numbers, maps
 
 
-def _turn(transform: Transform, grid: Grid) -> float:
+def _turn(forward: Transform, grid: Grid) -> float:
     """Degrees by which the linear part turns the image against what the headers say."""
-    ends = transform.apply(grid.center + np.vstack((np.zeros(3), 20 * np.eye(3))))
-    cosine = (np.trace(nearest_rotation((ends[1:] - ends[0]).T)) - 1) / 2
+    cosine = (np.trace(nearest_rotation(_around_the_middle(forward, grid))) - 1) / 2
     return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
+
+
+def _stretch(linear: Transform, grid: Grid) -> float:
+    """How much longer the pose makes lengths on average."""
+    return float(abs(np.linalg.det(_around_the_middle(linear, grid))) ** (1 / 3))
+
+
+def _around_the_middle(transform: Transform, grid: Grid) -> np.ndarray:
+    """The 3×3 map that a transform is, from the middle of the grid to 20 mm beside it."""
+    ends = transform.apply(grid.center + np.vstack((np.zeros(3), 20 * np.eye(3))))
+    return (ends[1:] - ends[0]).T / 20
 
 
 def _inverse_error(forward: Transform, backward: Transform, grid: Grid, body: torch.Tensor) -> float:

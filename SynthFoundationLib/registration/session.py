@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -30,7 +31,7 @@ from .quality import Look, describe
 from .result import Registration
 from .scan import Scan, prepare, shared_domain
 from .settings import Settings
-from .size import believed, without_stretch
+from .size import believed, growth_of, without_stretch
 from .smoothness import Smoothness
 
 if TYPE_CHECKING:
@@ -147,6 +148,7 @@ class RegistrationSession:
 
     def _forget(self) -> None:
         self._pose: Pose | None = None
+        self._not_believed: float | None = None  # a mean stretch that was found and not taken
         self._recognised: Callable[[], float | None] = lambda: None
         self._near: tuple[Scan, ...] | None = None  # both in the voxels of the features
         self._features: Features | None = None
@@ -209,10 +211,14 @@ class RegistrationSession:
             return pose
         with course.stage("linear") as beat:
             refined = refine_pose(*sides, kind, pose, guides.landmarks, beat)
+            self._not_believed = None
             if kind == "affine" and self._initial is None and guides.landmarks is None:
                 start = without_stretch(refined, fixed.grid.center)
                 rigid = partial(refine_pose, *sides, "rigid", start, None, beat)
-                refined = believed(refined, rigid, look.information, look.is_bare)
+                stretched = refined
+                refined = believed(stretched, rigid, look.information, look.is_bare)
+                if refined is not stretched:
+                    self._not_believed = math.exp(growth_of(stretched))
         course.state("linear", lambda: refined.transform)
         self._pose = refined
         if self._descriptor.recognises:
@@ -283,6 +289,7 @@ class RegistrationSession:
             "weights": self._descriptor.identity,
             "stages": course.stages,
             "seconds": round(sum(stage["seconds"] for stage in course.stages), 2),
+            "stretch_not_taken": self._not_believed,
             "settings": self.settings.as_dict(),
         }
 

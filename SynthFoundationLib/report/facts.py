@@ -50,6 +50,13 @@ def _agreement(report: Mapping[str, Any]) -> Iterator[Fact]:
     if (turn := number(report, "header_turn_degrees")) is not None:
         meaning = "Turn that was found, against what the headers say."
         yield Fact("Turn", f"{turn:.1f}°", meaning)
+    if (stretch := number(report, "stretch")) is not None:
+        meaning = "Mean length in the moving scan over that in the fixed scan, before any deformation."
+        size = f"{stretch:.2f}×"
+        if (not_taken := number(report, "stretch_not_taken")) is not None:
+            size += f" (not {not_taken:.2f}×)"
+            meaning += " Outlines fit better with the other one, grey values do not: it was not taken."
+        yield Fact("Size", size, meaning)
 
 
 def _deformation(report: Mapping[str, Any]) -> Iterator[Fact]:

@@ -138,6 +138,21 @@ def test_what_was_removed_from_one_scan_draws_nothing(pair, body, result, side, 
     assert found.report["similarity"]["after"] > 0.5
 
 
+def test_the_report_tells_the_size_that_was_taken_and_the_one_that_was_not(pair, monkeypatch):
+    larger = Affine(np.diag((1.1, 1.1, 1.1, 1.0)))
+    given = RegistrationSession(*pair[:2], transform="affine", features="mind", initial_transform=larger)
+    monkeypatch.setattr("SynthFoundationLib.registration.session.refine_pose", lambda *sides: sides[5])
+    told = given.run().report
+    assert told["stretch"] == pytest.approx(1.1)
+    assert told["stretch_not_taken"] is None
+    free = RegistrationSession(*pair[:2], transform="affine", features="mind")
+    monkeypatch.setattr("SynthFoundationLib.registration.session.first_pose", lambda *_: Pose(larger))
+    monkeypatch.setattr("SynthFoundationLib.registration.quality.Look.information", lambda *_: 0.2)
+    told = free.run().report
+    assert told["stretch"] == pytest.approx(1.0)
+    assert told["stretch_not_taken"] == pytest.approx(1.1)
+
+
 def test_the_bend_says_what_the_grey_values_gain(pair):
     session = RegistrationSession(*pair[:2], features="mind")
     told = session.run().report["information"]

@@ -32,6 +32,8 @@ REPORT = {
     "similarity": {"before": 0.1, "after": 0.5},
     "overlap": 0.95,
     "header_turn_degrees": 3.0,
+    "stretch": 1.0,
+    "stretch_not_taken": 1.094,
     "features": [["mind", 12]],
     "weights": {"id": HOSTILE, "sha256": "0" * 64},
     "settings": {HOSTILE: HOSTILE},
@@ -102,6 +104,8 @@ def test_numbers_are_told_in_units():
     assert told["Landmark error"] == "10.00 → 1.50 mm"
     assert told["Volume change"] == "0.50× … 1.00×"
     assert told["Peak memory"] == "2.0 GB"
+    assert told["Size"] == "1.00× (not 1.09×)"
+    assert {f.name: f.value for f in facts(REPORT | {"stretch_not_taken": None})}["Size"] == "1.00×"
     assert "Inverse consistency" not in told
 
 
