@@ -131,7 +131,7 @@ class DeformableSettings:
     solver_iterations: int = 20
     bending: float = 10.0
     stretching: float = 1.0
-    slice_share: float = 0.4
+    slice_share: float = 0.3
     margin: float = 0.02
     air_weight: float = 0.05
 
