@@ -185,4 +185,9 @@ def nearest_rotation(linear: np.ndarray) -> np.ndarray:
     return u @ v
 
 
-__all__ = ["LinearKind", "Pull", "nearest_rotation", "register_linear"]
+def mean_stretch(linear: np.ndarray) -> float:
+    """How much longer a 3×3 map makes lengths on average: the cube root of what it makes of volumes."""
+    return float(max(abs(np.linalg.det(linear)), 1e-12) ** (1 / 3))
+
+
+__all__ = ["LinearKind", "Pull", "mean_stretch", "nearest_rotation", "register_linear"]

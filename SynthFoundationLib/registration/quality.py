@@ -15,11 +15,11 @@ from ..images import Image
 from .comparison import correlation
 from .information import mutual_information
 from .landmarks import landmark_error
-from .linear import nearest_rotation
-from .scan import cut_away, shared_part
+from .linear import mean_stretch, nearest_rotation
+from .scan import cut_away, is_bare, shared_part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from .comparison import Descriptor
     from .scan import Scan
@@ -61,16 +61,18 @@ class Look:
 
     def cut_away(self, transform: Transform) -> tuple[Image | None, Image | None]:
         """Where skull or face were removed from the fixed and from the moving scan alone."""
-        fixed, moving = self._near_fixed, self._near_moving
-        return (
-            cut_away(fixed, moving.body_on(fixed.grid, transform)),
-            cut_away(moving, fixed.body_on(moving.grid, transform.inverse())),
-        )
+        fixed, moving = (cut_away(*side) for side in self._beside(transform))
+        return fixed, moving
 
     def is_bare(self, transform: Transform) -> bool:
         """Whether that is all around in one of them, as around a brain."""
-        parts = self.cut_away(transform)
-        return any(part is not None and bool(part.data.all()) for part in parts)
+        return any(is_bare(*side) for side in self._beside(transform))
+
+    def _beside(self, transform: Transform) -> Iterator[tuple[Scan, torch.Tensor]]:
+        """The fixed and the moving scan, each with the other's patient on its grid."""
+        fixed, moving = self._near_fixed, self._near_moving
+        yield fixed, moving.body_on(fixed.grid, transform)
+        yield moving, fixed.body_on(moving.grid, transform.inverse())
 
     def uncut(self, fixed: Scan, moving: Scan, transform: Transform) -> tuple[Scan, Scan]:
         """Both scans, in any voxels, continued there: what is no edge in the other draws nothing."""
@@ -174,7 +176,7 @@ def describe(
         "overlap": overlap,
         "overlap_of_moving": look.moving_seen(backward),
         "header_turn_degrees": _turn(forward, grid),
-        "stretch": _stretch(linear, grid),
+        "stretch": mean_stretch(_around_the_middle(linear, grid)),
         "inverse_consistency_mm": _inverse_error(forward, backward, look.grid, look.body),
         "landmark_error_mm": None,
         "peak_memory_mb": peak_memory_mb(),
@@ -195,11 +197,6 @@ def _turn(forward: Transform, grid: Grid) -> float:
     """Degrees by which the linear part turns the image against what the headers say."""
     cosine = (np.trace(nearest_rotation(_around_the_middle(forward, grid))) - 1) / 2
     return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
-
-
-def _stretch(linear: Transform, grid: Grid) -> float:
-    """How much longer the pose makes lengths on average."""
-    return float(abs(np.linalg.det(_around_the_middle(linear, grid))) ** (1 / 3))
 
 
 def _around_the_middle(transform: Transform, grid: Grid) -> np.ndarray:

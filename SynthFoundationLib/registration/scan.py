@@ -179,6 +179,11 @@ class Scan:
         return ends
 
 
+def is_bare(scan: Scan, other: torch.Tensor) -> bool:
+    """Whether padding lies all around the patient in a scan where the other (1, D, H, W) goes on."""
+    return float((other * (1 - scan.held)).sum()) > CUT_SHARE * float(scan.body.sum())
+
+
 def cut_away(scan: Scan, other: torch.Tensor) -> Image | None:
     """Where skull or face were removed, 0…1 on the grid, or None: padding where the other has a patient.
 
@@ -186,7 +191,7 @@ def cut_away(scan: Scan, other: torch.Tensor) -> Image | None:
     thick.
     """
     lost = other * (1 - scan.held)
-    if float(lost.sum()) > CUT_SHARE * float(scan.body.sum()):
+    if is_bare(scan, other):
         return Image(torch.ones_like(lost), scan.grid)
     depth, spacing = CUT_DEPTH * scan.patient_mm, scan.grid.spacing[::-1]
     inside = (lost[0] > HELD_SHARE).cpu().numpy()

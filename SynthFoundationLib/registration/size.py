@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..geometry import Affine
-from .linear import nearest_rotation
+from .linear import mean_stretch, nearest_rotation
 from .pose import Pose
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ GAIN_OF_BARE = 1.5
 
 def growth_of(pose: Pose) -> float:
     """By how much the pose stretches lengths on average, as a natural logarithm."""
-    return math.log(max(abs(np.linalg.det(pose.affine.matrix[:3, :3])), 1e-12)) / 3
+    return math.log(mean_stretch(pose.affine.matrix[:3, :3]))
 
 
 def without_stretch(pose: Pose, about: np.ndarray) -> Pose:

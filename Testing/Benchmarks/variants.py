@@ -39,7 +39,7 @@ class Variant(NamedTuple):
     fixed: Image
     moving: Image
     header: np.ndarray = np.eye(4)
-    peeled: bool = False
+    removed: bool = False
 
 
 def on_matrix(data: torch.Tensor, matrix: np.ndarray) -> Image:
@@ -151,10 +151,10 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
         "moving voxels half as large again", fixed, resampled(moving, 1.5 * min(moving.grid.spacing))
     )
     if not bool(foreground(fixed).all() or foreground(moving).all()):
-        yield Variant("moving without its rim", fixed, peeled(moving, RIM), peeled=True)
-        yield Variant("fixed without its rim", peeled(fixed, RIM), moving, peeled=True)
-        yield Variant("moving without its face", fixed, defaced(moving, FACE), peeled=True)
-        yield Variant("fixed without its face", defaced(fixed, FACE), moving, peeled=True)
+        yield Variant("moving without its rim", fixed, peeled(moving, RIM), removed=True)
+        yield Variant("fixed without its rim", peeled(fixed, RIM), moving, removed=True)
+        yield Variant("moving without its face", fixed, defaced(moving, FACE), removed=True)
+        yield Variant("fixed without its face", defaced(fixed, FACE), moving, removed=True)
 
 
 def patient(image: Image, seed: int) -> np.ndarray:
@@ -184,8 +184,8 @@ def compare(folder: Path, only: Sequence[str], seed: int, tell: Callable[[str, n
         if only and not one.name.startswith(tuple(only)):
             continue
         found, expected = register(one.fixed, one.moving).transform, Composite([plain, Affine(one.header)])
-        there = shown(one.moving, expected.apply(points), one.peeled)
-        there &= shown(one.fixed, points, one.peeled)
+        there = shown(one.moving, expected.apply(points), one.removed)
+        there &= shown(one.fixed, points, one.removed)
         tell(one.name, apart(found, expected, points[there]))
 
 
