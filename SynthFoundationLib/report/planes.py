@@ -15,7 +15,7 @@ from ..geometry.sampling import inside
 # Pixels along the longest edge of a body; pixels are square in mm.
 PIXELS = 400
 # Voxels along the longest axis that the centre is estimated from.
-_CENTRE_VOXELS = 64
+_CENTRE_VOXELS = 24
 
 
 @dataclass(frozen=True)

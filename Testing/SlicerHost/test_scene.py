@@ -14,6 +14,19 @@ def test_volumes_are_written_and_read(host, volume, tmp_path):
     assert np.array_equal(slicer.util.arrayFromVolume(loaded), np.arange(24.0).reshape(2, 3, 4))
 
 
+def test_views_show_volumes_that_were_loaded(host, tmp_path):
+    views = host.show_views()
+    ramp = slicer.util.addVolumeFromArray(np.mgrid[:20, :20, :20][2].astype(np.int16))
+    assert slicer.util.exportNode(ramp, str(tmp_path / "ramp.nrrd"), {})
+    loaded = slicer.util.loadVolume(str(tmp_path / "ramp.nrrd"))
+    slicer.util.setSliceViewerLayers(background=loaded, fit=True)
+    picture = views.sliceWidget("Red").picture()
+    assert (picture == picture[:, :, :1]).all()  # grey
+    row = picture[len(picture) // 2, :, 0].astype(int)
+    assert {0, 255} <= set(row)
+    assert (np.diff(row[row > 0]) <= 0).all() or (np.diff(row[row > 0]) >= 0).all()
+
+
 def test_segments_are_written_and_read_as_labels(host, volume):
     segmentation = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
     segmentation.SetReferenceImageGeometryParameterFromVolumeNode(volume)

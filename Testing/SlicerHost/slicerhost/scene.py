@@ -44,6 +44,7 @@ class Scene:
         self.logic.SetMRMLScene(self.node)
         self.logic.GetColorLogic().SetMRMLScene(self.node)
         self.logic.GetColorLogic().AddDefaultColorNodes()
+        self.logic.SetModuleLogic("Colors", self.logic.GetColorLogic())  # asked when a volume is loaded
         self.logic.SetSliceLogics(vtk.vtkCollection())
         self.logic.SetViewLogics(vtk.vtkCollection())
         self._factories = [
