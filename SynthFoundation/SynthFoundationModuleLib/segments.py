@@ -21,6 +21,7 @@ FINISHED = "SynthFoundation.Finished"  # attribute of a segmentation whose segme
 _SAME = 1e-4  # mm
 
 Box = tuple[slice, slice, slice]
+Indices = tuple[np.ndarray, ...]
 
 
 def prepare(segmentation: Any, volume: Any) -> None:
@@ -165,7 +166,7 @@ def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np
         layers = [
             _layer(segmentation, volume, members, box) for members in _layers(content, numbers).values()
         ]
-        wrong = reduce(np.maximum, [layer.found for layer in layers]) != labels
+        wrong = np.nonzero(reduce(np.maximum, [layer.found for layer in layers]) != labels)
         for layer in layers:
             layer.write(labels, wrong)
         if had_surface:
@@ -199,20 +200,28 @@ class _Layer:
         self._part = voxels(image)[
             tuple(slice(s.start - o, s.stop - o) for s, o in zip(box, offset, strict=True))
         ]
-        values = [segment.GetLabelValue() for segment in segments.values()]
-        lookup = np.zeros(max(int(self._part.max()), *values) + 1, np.min_scalar_type(max(segments)))
-        lookup[values] = list(segments)
-        self.found = lookup[self._part]  # labels in the box
+        self.found = self._numbers()  # labels in the box
 
-    def write(self, labels: np.ndarray, where: np.ndarray) -> None:
+    def _numbers(self) -> np.ndarray:
+        kind, values = _kind(self._segments), [one.GetLabelValue() for one in self._segments.values()]
+        if len(values) == 1:  # many times as fast as by a table
+            return (self._part == values[0]) * kind.type(next(iter(self._segments)))
+        lookup = np.zeros(max(int(self._part.max(initial=0)), *values) + 1, kind)
+        lookup[values] = list(self._segments)
+        return lookup[self._part]
+
+    def write(self, labels: np.ndarray, where: Indices) -> None:
         """Write labels into the box; nothing of other segments in this layer is erased for air."""
-        lookup = np.zeros(max(int(labels.max()), *self._segments) + 1, self._part.dtype)
+        wanted, found = labels[where], self.found[where]
+        lookup = np.zeros(max(int(wanted.max(initial=0)), *self._segments) + 1, self._part.dtype)
         lookup[list(self._segments)] = [segment.GetLabelValue() for segment in self._segments.values()]
-        written = lookup[labels]
-        np.copyto(self._part, written, where=where & ((written != 0) | (self.found != 0)))
+        written = lookup[wanted]
+        ours = (written != 0) | (found != 0)
+        self._part[tuple(axis[ours] for axis in where)] = written[ours]
         self._image.Modified()
-        for segment in self._segments.values():
-            segment.Modified()
+        for number, segment in self._segments.items():
+            if (wanted == number).any() or (found == number).any():
+                segment.Modified()
 
 
 class _OtherLayer:
@@ -223,10 +232,10 @@ class _OtherLayer:
         self._whole = read(segmentation, volume, members)
         self.found = self._whole[box]
 
-    def write(self, labels: np.ndarray, where: np.ndarray) -> None:
+    def write(self, labels: np.ndarray, where: Indices) -> None:
         """Write labels into the box."""
-        own = np.where(np.isin(labels, list(self._members)), labels, 0)
-        np.copyto(self.found, own, where=where, casting="unsafe")
+        wanted = labels[where]
+        self.found[where] = np.where(np.isin(wanted, list(self._members)), wanted, 0)
         for number, segment_id in self._members.items():
             mask = (self._whole == number).astype(np.uint8)
             image = oriented_image(mask, matrix_of(self._volume), mask.shape[::-1])
