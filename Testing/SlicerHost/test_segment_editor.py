@@ -39,6 +39,14 @@ def test_nodes_and_segment_are_those_of_the_parameter_node(editor):
     assert seen == ["two"]
 
 
+def test_the_table_shows_the_segments_whoever_changes_them(editor):
+    content = editor.segmentationNode().GetSegmentation()
+    content.AddEmptySegment("three", "three")
+    content.GetSegment("one").SetName("liver")
+    content.RemoveSegment("two")
+    assert [editor._table.item(n).text() for n in range(editor._table.count)] == ["liver", "three"]
+
+
 def test_undo_and_redo_bring_labels_back(editor):
     _paint(editor, 0)
     editor.saveStateForUndo()

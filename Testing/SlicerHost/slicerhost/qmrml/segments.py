@@ -5,7 +5,7 @@ import slicer
 import vtk
 
 from slicerhost.ctkwidgets import stored, with_setters
-from slicerhost.qmrml.base import qMRMLWidget
+from slicerhost.qmrml.base import Observations, qMRMLWidget
 from slicerhost.qmrml.effects import qSlicerSegmentEditorEffectFactory
 from slicerhost.qmrml.nodes import qMRMLNodeComboBox
 
@@ -38,6 +38,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     def __init__(self, parent: qt.QWidget | None = None) -> None:
         super().__init__(parent)
         self._node, self._shown = None, None
+        self._listed = Observations(self)  # of the segments in the table
         self.editorLogic = slicer.vtkSlicerSegmentEditorLogic()
         self.editorLogic.SetMRMLScene(slicer.mrmlScene)
         self._order: list[str] = []
@@ -92,6 +93,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self.setCurrentSegmentID(segmentation.GetSegmentation().GetNthSegmentID(0))
         before, now = self._shown, (segmentation, volume, self.currentSegmentID())
         self._shown = now
+        if before is None or before[0] is not now[0]:
+            self._follow_segments()
         self._list_segments()
         if before is None or before[0] is not now[0]:
             self.segmentationNodeChanged.emit(segmentation)
@@ -103,6 +106,14 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             effect.attach(self)
             effect.updateGUIFromMRML()
         self.updateEffectList()
+
+    def _follow_segments(self) -> None:
+        """Keep the table as the segments are, whoever adds, removes and renames them."""
+        self._listed.clear()
+        if self.segmentationNode():
+            content = self.segmentationNode().GetSegmentation()
+            for event in (content.SegmentAdded, content.SegmentRemoved, content.SegmentModified):
+                self._listed.add(content, event, lambda *_: self._list_segments())
 
     def _list_segments(self) -> None:
         blocked = self._table.blockSignals(True)
