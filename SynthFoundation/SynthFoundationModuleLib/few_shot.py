@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from slicer.i18n import tr as _
 
-from .answers import Answers
+from .answers import Answers, Around
 from .display import visible_slices
 from .errors import UserError
 from .finished import looks_finished
@@ -30,6 +30,7 @@ from .segments import (
     set_status,
     stamp,
     structures,
+    surroundings,
     write,
 )
 
@@ -59,7 +60,8 @@ class FewShot:
         self.near = False  # whether that is of the surroundings of what is drawn alone
         self._begin()
         if self._seeds.restore():
-            self._answers = Answers(read(segmentation, volume, structures(segmentation)))
+            around = read(segmentation, volume, surroundings(segmentation))
+            self._answers = Answers(read(segmentation, volume, structures(segmentation)), Around.of(around))
             self._known = stamp(segmentation)
         elif segmentation.GetParentTransformNode() is volume.GetParentTransformNode():
             with suppress(UserError):  # it is told with the first update
@@ -149,7 +151,8 @@ class FewShot:
         drawn, self._known = read(self.segmentation, self.volume, numbers), stamp(self.segmentation)
         if not drawn.any():
             raise UserError(_("Paint a structure on two or three slices first."))
-        around = background(self.segmentation, self.volume)
+        scribbled = read(self.segmentation, self.volume, surroundings(self.segmentation))
+        around = scribbled > 0
         self._begin_with(drawn, around)
         before, begun = self._seeds.snapshot(), self._seeds.draft
         self._glances.clear()
@@ -175,7 +178,7 @@ class FewShot:
                 return
             self._seeds.learn(answer["complete_slices"], answer["planes"])
             save()
-            self._show(answer, drawn, before)
+            self._show(answer, drawn, scribbled, before)
             on_done()
 
         def failed(error: WorkerError) -> None:
@@ -231,8 +234,10 @@ class FewShot:
             self._paste(past.labels, box, None)
             self._seeds.clear()
         else:
+            whole = tuple(slice(0, n) for n in labels.shape)
             if self.changed():  # what was painted since goes as well
-                box = tuple(slice(0, n) for n in labels.shape)
+                box = whole
+            self._write(surroundings(self.segmentation), past.around.labels(labels.shape), whole)
             self._paste(labels[box], box, None)
             self._seeds.reset(past.seeds)
         if self._is_open() and self._edits:
@@ -328,11 +333,11 @@ class FewShot:
         self._worker.tell("segment_open", {"session": self._session, "volume": key, **draft, **network})
         return True
 
-    def _show(self, answer: dict[str, Any], drawn: np.ndarray, before: Snapshot) -> None:
+    def _show(self, answer: dict[str, Any], drawn: np.ndarray, around: np.ndarray, before: Snapshot) -> None:
         """Write an answer into the segments, but not over what was drawn since it was asked for."""
         box, found = _box(answer), answer["next_slice"]
         proposed = (found["axis"], found["index"]) if found else None
-        self._answers.take(box, answer["labels"], answer["confidence"], proposed, drawn, before)
+        self._answers.take(box, answer["labels"], answer["confidence"], proposed, drawn, around, before)
         for part in (box, *(glanced for glanced, _before in self._glances)):
             self._paste(self._answers.labels[part], part, drawn)
         self._glances.clear()
@@ -361,13 +366,16 @@ class FewShot:
             now = read(self.segmentation, self.volume, numbers)[box]
             theirs = now != drawn[box]
             labels = np.where(theirs, now, labels)
+        self._write(numbers, labels, box)
+        self._known = () if late else stamp(self.segmentation)
+        return theirs
+
+    def _write(self, numbers: dict[int, str], labels: np.ndarray, box: Box) -> None:
         self.writing = True
         try:
             write(self.segmentation, self.volume, numbers, labels, box)
         finally:
             self.writing = False
-        self._known = () if late else stamp(self.segmentation)
-        return theirs
 
 
 def _box(answer: dict[str, Any]) -> Box:

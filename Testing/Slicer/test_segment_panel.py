@@ -147,6 +147,13 @@ def test_scribbles_inside_and_in_a_segment_named_background_are_enough(host, pai
     assert painter.dice() > 0.85  # no slice was taken as complete
     painter.click(painter.ui.undoButton)
     assert painter.dice() > 0.85
+    around = slicer.util.arrayFromSegmentBinaryLabelmap(painter.node, "around", painter.volume)
+    np.testing.assert_array_equal(around > 0, lines & (LABELS == 0))  # what was painted since is gone
+    painter.click(painter.ui.undoButton)
+    around = slicer.util.arrayFromSegmentBinaryLabelmap(painter.node, "around", painter.volume)
+    np.testing.assert_array_equal(around > 0, lines & (LABELS == 0))  # as what was drawn inside
+    painter.click(painter.ui.updateButton)
+    assert painter.dice() > 0.85
     painter.ui.acceptButton.click()
     assert "still there" in painter.ui.segmentMessageLabel.text
 

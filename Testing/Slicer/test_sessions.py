@@ -240,7 +240,7 @@ def test_what_can_be_gone_back_to_is_bounded(monkeypatch):
     box = (slice(0, 3), slice(0, 3), slice(0, 3))
     for value in range(4):
         full = np.full((3, 3, 3), value, np.uint8)
-        kept.take(box, full, full, None, np.zeros_like(full), seeds)
+        kept.take(box, full, full, None, np.zeros_like(full), np.zeros_like(full), seeds)
     kept.go_back()
     assert (kept.labels == 2).all()
     assert not kept.can_go_back
