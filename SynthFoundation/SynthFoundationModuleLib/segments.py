@@ -167,8 +167,9 @@ def write(segmentation: Any, volume: Any, numbers: Mapping[int, str], labels: np
             _layer(segmentation, volume, members, box) for members in _layers(content, numbers).values()
         ]
         wrong = np.nonzero(reduce(np.maximum, [layer.found for layer in layers]) != labels)
+        wanted = labels[wrong]
         for layer in layers:
-            layer.write(labels, wrong)
+            layer.write(wanted, wrong)
         if had_surface:
             content.RemoveRepresentation(surface)
             content.CreateRepresentation(surface)
@@ -211,16 +212,16 @@ class _Layer:
         return lookup[self._part]
 
     def write(self, labels: np.ndarray, where: Indices) -> None:
-        """Write labels into the box; nothing of other segments in this layer is erased for air."""
-        wanted, found = labels[where], self.found[where]
-        lookup = np.zeros(max(int(wanted.max(initial=0)), *self._segments) + 1, self._part.dtype)
+        """Write labels to these places; nothing of other segments in this layer is erased for air."""
+        lookup = np.zeros(max(int(labels.max(initial=0)), *self._segments) + 1, self._part.dtype)
         lookup[list(self._segments)] = [segment.GetLabelValue() for segment in self._segments.values()]
-        written = lookup[wanted]
-        ours = (written != 0) | (found != 0)
+        written, found = lookup[labels], self.found[where]
+        ours = np.flatnonzero((written != 0) | (found != 0))
         self._part[tuple(axis[ours] for axis in where)] = written[ours]
         self._image.Modified()
+        changed = set(np.unique(labels[ours])) | set(np.unique(found[ours]))
         for number, segment in self._segments.items():
-            if (wanted == number).any() or (found == number).any():
+            if number in changed:
                 segment.Modified()
 
 
@@ -233,9 +234,8 @@ class _OtherLayer:
         self.found = self._whole[box]
 
     def write(self, labels: np.ndarray, where: Indices) -> None:
-        """Write labels into the box."""
-        wanted = labels[where]
-        self.found[where] = np.where(np.isin(wanted, list(self._members)), wanted, 0)
+        """Write labels to these places."""
+        self.found[where] = np.where(np.isin(labels, list(self._members)), labels, 0)
         for number, segment_id in self._members.items():
             mask = (self._whole == number).astype(np.uint8)
             image = oriented_image(mask, matrix_of(self._volume), mask.shape[::-1])
