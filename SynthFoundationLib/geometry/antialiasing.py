@@ -13,18 +13,34 @@ if TYPE_CHECKING:
     from .grid import Grid
 
 
-def antialiased(volume: torch.Tensor, source: Grid, target: Grid) -> tuple[torch.Tensor, Cells]:
-    """The volume without what voxels of `target` cannot hold, as means of cells.
+class Blur(NamedTuple):
+    """What takes out of a volume what coarser voxels cannot hold.
 
-    Cells half as wide as the target's voxels, then a Gaussian: both together have its variance, ¼ (r² − 1)
-    for a target r times as coarse, at a fraction of the work.
+    Attributes:
+        cells: over which it is averaged.
+        sigma: of the Gaussian that smooths the means afterwards, in cells along (x, y, z).
     """
-    per_axis = np.abs(source.axes.T @ target.axes) @ np.array(target.spacing)
-    ratio = per_axis / np.array(source.spacing)
-    cells = Cells.of(np.floor(ratio / 2), source.size)
-    wanted = 0.25 * np.maximum(ratio**2 - 1, 0) - (cells.size**2 - 1) / 12
-    i, j, k = np.sqrt(np.maximum(wanted, 0)) / cells.size
-    return smooth(cells.averaged(volume), (float(i), float(j), float(k))), cells
+
+    cells: Cells
+    sigma: tuple[float, float, float]
+
+    @classmethod
+    def between(cls, source: Grid, target: Grid) -> Blur:
+        """For reading a volume on `source` in the voxels of `target`.
+
+        Cells half as wide as the target's voxels, then a Gaussian: both together have its variance,
+        ¼ (r² − 1) for a target r times as coarse, at a fraction of the work.
+        """
+        per_axis = np.abs(source.axes.T @ target.axes) @ np.array(target.spacing)
+        ratio = per_axis / np.array(source.spacing)
+        cells = Cells.of(np.floor(ratio / 2), source.size)
+        wanted = 0.25 * np.maximum(ratio**2 - 1, 0) - (cells.size**2 - 1) / 12
+        i, j, k = np.sqrt(np.maximum(wanted, 0)) / cells.size
+        return cls(cells, (float(i), float(j), float(k)))
+
+    def of(self, volume: torch.Tensor) -> torch.Tensor:
+        """The smoothed means (C, …) of the cells of (C, D, H, W)."""
+        return smooth(self.cells.averaged(volume), self.sigma)
 
 
 class Cells(NamedTuple):

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import lookup
-from .antialiasing import antialiased
+from . import lookup, separable
+from .antialiasing import Blur
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,15 +97,37 @@ def resample(
 ) -> torch.Tensor:
     """A (C, D, H, W) volume on `source` read where `transform` sends the voxels of `target`.
 
-    With `antialias` the volume is first smoothed along the axes that `target` samples more coarsely.
+    With `antialias` the volume is first smoothed along the axes that `target` samples more coarsely. Bool
+    volumes are read as shares, 0…1.
     """
-    shape, cells = source.shape, None
-    if antialias:
-        volume, cells = antialiased(volume, source, target)
+    blur = Blur.between(source, target) if antialias else None
+    matrix = _index_map(source, target, transform)
+    if mode == "linear" and matrix is not None and separable.parallel(matrix, target):
+        return _read_along_axes(volume, matrix, target, blur, fill)
+    if volume.dtype == torch.bool:
+        volume = volume.float()
+    if blur is not None:
+        volume = blur.of(volume)
     output = volume.new_empty((volume.shape[0], *target.shape))
     for slab, index in _slabs(source, target, transform, volume.device):
-        output[:, slab] = _read(volume, index, shape, cells, mode, fill)
+        output[:, slab] = _read(volume, index, source.shape, None if blur is None else blur.cells, mode, fill)
     return output
+
+
+def _read_along_axes(
+    volume: torch.Tensor, matrix: np.ndarray, target: Grid, blur: Blur | None, fill: float | None
+) -> torch.Tensor:
+    lattice, offset = _along(matrix, target, None, None), matrix[:3, 3].astype(np.float32)
+    x, y, z = (part[axis] for axis, part in enumerate(lattice))
+    positions = [x, y + float(offset[1]), z + float(offset[2])]
+    values = separable.read(volume, positions, blur)
+    if fill is None:
+        return values
+    x, y, z = (
+        (place >= -0.5) & (place <= n - 0.5) for place, n in zip(positions, volume.shape[:0:-1], strict=True)
+    )
+    held = z[:, None, None] & y[:, None] & x
+    return values if held.all() else torch.where(held.to(values.device), values, values.new_tensor(fill))
 
 
 def covered(source: Grid, target: Grid, transform: Transform | None, device: torch.device) -> torch.Tensor:
@@ -119,19 +141,25 @@ def covered(source: Grid, target: Grid, transform: Transform | None, device: tor
     return output
 
 
+def _index_map(source: Grid, target: Grid, transform: Transform | None) -> np.ndarray | None:
+    """Where voxels of `target` lie, as indices of `source`: a matrix (4, 4), or None where it bends."""
+    matrix = np.eye(4) if transform is None else getattr(transform, "matrix", None)
+    return None if matrix is None else source.inverse_matrix @ matrix @ target.matrix
+
+
 def _slabs(
     source: Grid, target: Grid, transform: Transform | None, device: torch.device
 ) -> Iterator[tuple[slice, torch.Tensor]]:
     """Some k-slices of `target` after the other, and where their voxels lie, as indices of `source`."""
-    matrix = np.eye(4) if transform is None else getattr(transform, "matrix", None)
+    matrix = _index_map(source, target, transform)
     rows = max(1, _SLAB_POINTS // (target.shape[1] * target.shape[2]))
     for start in range(0, target.shape[0], rows):
         slab = slice(start, min(start + rows, target.shape[0]))
         if matrix is not None:
-            yield slab, _lattice(source.inverse_matrix @ matrix @ target.matrix, target, slab, device)
+            yield slab, _lattice(matrix, target, slab, device)
         else:
             assert transform is not None
-            yield slab, _affine(source.inverse_matrix, transform(grid_points(target, slab, device)))
+            yield slab, _affine(source.inverse_matrix, transform.of_voxels(target, slab, device))
 
 
 def _read(

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import InputError
 from .fields import inversion_error, invert, jacobian_determinant
-from .sampling import sample
+from .sampling import grid_points, resample, sample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,12 @@ class Transform(ABC):
         Raises:
             InputError: the transform cannot be inverted.
         """
+
+    def of_voxels(
+        self, grid: Grid, slab: slice | None = None, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Moving points (D, H, W, 3) of the voxels of `grid`, or of its k-slices in `slab`."""
+        return self(grid_points(grid, slab, device))
 
     def apply(self, points: np.ndarray) -> np.ndarray:
         """The map of an (N, 3) float64 array."""
@@ -87,6 +93,15 @@ class DisplacementField(Transform):
         data = self.data.to(points.device, points.dtype)
         return points + sample(data, self.grid, points, fill=0.0).movedim(0, -1)
 
+    def of_voxels(
+        self, grid: Grid, slab: slice | None = None, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Moving points (D, H, W, 3) of voxels of `grid`: fast where its axes are parallel to the field's."""
+        points = grid_points(grid, slab, device)
+        if slab is not None:
+            grid = grid.cropped((0, 0, slab.start), (*grid.size[:2], slab.stop))
+        return points + resample(self.data.to(points), self.grid, grid, fill=0.0).movedim(0, -1)
+
     def inverse(self) -> DisplacementField:
         """The inverse displacement field on the same grid.
 
@@ -137,6 +152,13 @@ class Composite(Transform):
         for transform in self.transforms:
             points = transform(points)
         return points
+
+    def of_voxels(
+        self, grid: Grid, slab: slice | None = None, device: torch.device | None = None
+    ) -> torch.Tensor:
+        """Moving points (D, H, W, 3) of the voxels of `grid`, or of its k-slices in `slab`."""
+        first, *others = self.transforms or [Affine()]
+        return Composite(others)(first.of_voxels(grid, slab, device))
 
     def inverse(self) -> Composite:
         """The inverses in reverse order."""

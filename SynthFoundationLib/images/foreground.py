@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
+from ..geometry.separable import magnified
 from .image import Image
 
 _SAMPLES = 1_000_000
@@ -23,17 +24,27 @@ _DIM_TISSUE = 0.3  # of the way from air to Otsu's threshold: scalp and lungs ar
 _SMALL_PART = 0.1  # parts smaller than this share of the largest are noise
 
 
-def foreground(image: Image) -> torch.Tensor:
+def foreground(image: Image, padding: torch.Tensor | None = None) -> torch.Tensor:
     """Bool (D, H, W): the body or head with its inside; everywhere true where the image has no background.
 
     Padding is a flat value at the border; air is a flat class at the bottom of the histogram that Otsu's
     threshold (IEEE Trans. SMC 9:62, 1979) sets apart. What neither explains, such as the dark tissue of a
     crop, is kept.
+
+    Args:
+        image: the scan.
+        padding: bool (C, D, H, W), its `padded` voxels, where they are known already.
     """
+    padding = padded(image) if padding is None else padding
     mask = torch.zeros(image.grid.shape, dtype=torch.bool)
-    for channel in image.data.cpu():
-        mask |= _channel_foreground(channel, image.grid.spacing)
+    for channel, outside in zip(image.data.cpu(), padding.cpu(), strict=True):
+        mask |= _channel_foreground(channel, ~outside, image.grid.spacing)
     return mask.to(image.data.device)
+
+
+def padded(image: Image) -> torch.Tensor:
+    """Bool (C, D, H, W): the voxels that hold no picture."""
+    return torch.stack([is_padding(channel) for channel in image.data])
 
 
 def padding_values(volume: torch.Tensor) -> list[float]:
@@ -72,8 +83,9 @@ def _faces() -> list[tuple[slice | int, ...]]:
     return [(*whole[:axis], end, *whole[axis + 1 :]) for axis in range(3) for end in (0, -1)]
 
 
-def _channel_foreground(volume: torch.Tensor, spacing: tuple[float, float, float]) -> torch.Tensor:
-    held = ~is_padding(volume)
+def _channel_foreground(
+    volume: torch.Tensor, held: torch.Tensor, spacing: tuple[float, float, float]
+) -> torch.Tensor:
     if not held.any():
         return torch.ones_like(held)
     border = torch.cat([volume[face][held[face]] for face in _faces()]).numpy()
@@ -82,7 +94,7 @@ def _channel_foreground(volume: torch.Tensor, spacing: tuple[float, float, float
     if tissue.all():
         return tissue
     body = _whole_body(_coarsened(tissue, spacing))
-    return F.interpolate(body[None, None].float(), volume.shape, mode="trilinear")[0, 0] > 0.25
+    return magnified(body[None].float(), volume.shape)[0] > 0.25
 
 
 def _air_threshold(values: np.ndarray, border: np.ndarray) -> float | None:

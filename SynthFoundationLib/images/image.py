@@ -55,6 +55,14 @@ class Image:
         """Number of contrasts C."""
         return self.data.shape[0]
 
+    def glanced_at(self, voxels: int) -> Image:
+        """The first contrast with no more than about so many voxels along its longest side."""
+        first, spacing = Image(self.data[:1], self.grid), float(self.grid.extent.max()) / voxels
+        grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
+        if grid.size == self.grid.size:
+            return first
+        return Image(resample(first.data, self.grid, grid, fill=None, antialias=True), grid)
+
 
 ImageLike: TypeAlias = "str | Path | sitk.Image | tuple[np.ndarray | torch.Tensor, Grid] | Image"
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 from ..errors import InputError
 from ..geometry import Affine, Grid, Transform, covered, resample
 from ..images import Image, foreground, normalise
-from ..images.foreground import is_padding
+from ..images.foreground import padded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,9 @@ HELD_SHARE = 0.5
 @dataclass(frozen=True, eq=False)
 class Scan:
     """A scan in [0, 1] and where it counts.
+
+    Where it counts is told by shares of voxels, 0…1; as long as none is shared, they are bool: large scans
+    would fill the memory.
 
     Attributes:
         data: (C, D, H, W) intensities in [0, 1].
@@ -71,32 +74,33 @@ class Scan:
             InputError: the mask is empty inside the scan.
         """
         if mask is None:
-            return replace(self, mask=torch.ones_like(self.body))
+            return replace(self, mask=torch.ones_like(self.body, dtype=torch.bool))
         marked = (mask.data != 0).float().to(self.data.device)
         wanted = resample(marked, mask.grid, self.grid, Affine(), mode="nearest")
         if not bool(wanted.any()):
             raise InputError(
                 f"the mask of {what} is empty inside the image; draw it where the images are to be aligned"
             )
-        return replace(self, mask=wanted)
+        return replace(self, mask=wanted > 0)
 
     def at_spacing(self, spacing: float) -> Scan:
         """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""
         grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
+        parts = self.body, self.mask, self.held
         if grid.size == self.grid.size:
-            return self
+            return Scan(self.data, self.grid, *(part.float() for part in parts))
         data = resample(self.data, self.grid, grid, fill=None, antialias=True)
-        return Scan(data, grid, *(self._wider(part, grid) for part in (self.body, self.mask, self.held)))
+        return Scan(data, grid, *(self._wider(part, grid) for part in parts))
 
     def compared_like(self, finer: Scan) -> Scan:
         """The scan in its voxels, compared where a finer reading of it is."""
         if finer.grid.size == self.grid.size:
-            return replace(self, mask=finer.mask)
+            return replace(self, mask=finer.mask.float())
         return replace(self, mask=finer._wider(finer.mask, self.grid))
 
     def _wider(self, part: torch.Tensor, grid: Grid) -> torch.Tensor:
-        if bool((part == 1).all()):  # no mask, no padding: nothing to be averaged
-            return part.new_ones(1, *grid.shape)
+        if _is_full(part):  # no mask, no padding: nothing to be averaged
+            return self.data.new_ones(1, *grid.shape)
         return resample(part, self.grid, grid, fill=None, antialias=True)
 
     def continued(self, where: Image | None = None) -> Scan:
@@ -111,7 +115,7 @@ class Scan:
             return self
         nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
         k, j, i = torch.from_numpy(nearest).long().to(self.data.device)
-        data, kept = self.data[:, k, j, i], self.held
+        data, kept = self.data[:, k, j, i], self.held.float()
         if where is not None:
             part = resample(where.data, where.grid, self.grid, fill=0.0)
             data, kept = torch.where(part > HELD_SHARE, data, self.data), 1 - part * (1 - kept)
@@ -138,7 +142,7 @@ class Scan:
     @cached_property
     def _everywhere(self) -> bool:
         """Whether all of the scan is compared."""
-        return bool((self.mask == 1).all())
+        return _is_full(self.mask)
 
     def cropped(self, margin_mm: float) -> Grid:
         """The part of the grid that holds the patient and a margin around."""
@@ -179,9 +183,13 @@ class Scan:
         return ends
 
 
+def _is_full(part: torch.Tensor) -> bool:
+    return bool((part if part.dtype == torch.bool else part == 1).all())
+
+
 def is_bare(scan: Scan, other: torch.Tensor) -> bool:
     """Whether padding lies all around the patient in a scan where the other (1, D, H, W) goes on."""
-    return float((other * (1 - scan.held)).sum()) > CUT_SHARE * float(scan.body.sum())
+    return float((other * (1 - scan.held.float())).sum()) > CUT_SHARE * float(scan.body.sum())
 
 
 def cut_away(scan: Scan, other: torch.Tensor) -> Image | None:
@@ -190,7 +198,7 @@ def cut_away(scan: Scan, other: torch.Tensor) -> Image | None:
     `other` (1, D, H, W) is the latter on this grid. Around a bare brain all padding is meant, else what is
     thick.
     """
-    lost = other * (1 - scan.held)
+    lost = other * (1 - scan.held.float())
     if is_bare(scan, other):
         return Image(torch.ones_like(lost), scan.grid)
     depth, spacing = CUT_DEPTH * scan.patient_mm, scan.grid.spacing[::-1]
@@ -236,7 +244,7 @@ def _reached(box: Grid, transform: Transform, grid: Grid, margin_mm: float) -> t
 
 def prepare(image: Image, device: torch.device) -> Scan:
     """Scale intensities, find the patient and what is padding; everything is to be compared."""
-    body = foreground(image)
-    held = ~torch.stack([is_padding(channel) for channel in image.data]).all(0)
-    parts = body[None].float(), torch.ones_like(body[None], dtype=torch.float32), held[None].float()
-    return Scan(normalise(image, body).to(device), image.grid, *(x.to(device) for x in parts))
+    padding = padded(image)
+    body = foreground(image, padding)
+    parts = body[None], torch.ones_like(body[None]), ~padding.all(0, keepdim=True)
+    return Scan(normalise(image, body, padding).to(device), image.grid, *(x.to(device) for x in parts))

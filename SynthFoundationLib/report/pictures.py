@@ -13,7 +13,8 @@ from torch import Tensor
 
 from ..features.pca import features_to_rgb
 from ..geometry import Affine, Composite, DisplacementField, Grid, Transform, grid_points, resample
-from ..images import Image, foreground, normalise
+from ..images import Image, foreground
+from ..images.normalise import Range, ranges
 from .planes import Plane, body_centre, three_planes
 
 # Colours in 0…1.
@@ -22,6 +23,8 @@ SMALLER = np.array((0.13, 0.40, 0.85))
 LARGER = np.array((0.85, 0.20, 0.15))
 FOLDED = np.array((1.0, 0.9, 0.0))
 NOTHING = np.array((0.10, 0.10, 0.13))
+# Voxels along a scan's longest side that tell where the patient is and how bright.
+_GLANCE = 128
 # Squares of a checkerboard along its longest edge.
 _SQUARES = 9
 # Changes of volume at which a colour scale may end.
@@ -63,12 +66,13 @@ def draw(
 
     "Before" is the moving image where the headers alone put it.
     """
-    body = foreground(fixed)
-    planes = three_planes(fixed.grid, body_centre(body, fixed.grid, transform, moving.grid))
-    scaled = normalise(moving)[:1]
-    still = _cutter(normalise(fixed, body)[:1], fixed.grid, None)
-    inside = _cutter(body[None].float(), fixed.grid, None)
-    before, after = (_cutter(scaled, moving.grid, through) for through in (None, transform))
+    near = fixed.glanced_at(_GLANCE)
+    body = foreground(near)
+    planes = three_planes(fixed.grid, body_centre(body, near.grid, transform, moving.grid))
+    still = _cutter(fixed, None, ranges(near, body)[0])
+    inside = _cutter(Image(body.float(), near.grid), None, None)
+    scale = ranges(moving.glanced_at(_GLANCE))[0]
+    before, after = (_cutter(moving, through, scale) for through in (None, transform))
     pictures = [
         Picture(
             "Blend",
@@ -139,7 +143,7 @@ def _features(planes: tuple[Plane, ...], inside: _Slice, fixed: Image, moved: Im
     colors = features_to_rgb([fixed.data, moved.data])
     rows = []
     for name, color, image in zip(("fixed", "moved"), colors, (fixed, moved), strict=True):
-        cuts = (_cut(color, image.grid, p, None, fill=0.0) * _lit(inside(p)) for p in planes)
+        cuts = (_cut(color, image.grid, p, None, 0.0).numpy() * _lit(inside(p)) for p in planes)
         rows.append((name, tuple(_bytes(cut.transpose(1, 2, 0)) for cut in cuts)))
     return Picture(
         "Features",
@@ -209,13 +213,18 @@ def _overall_log_volume(transform: Transform) -> float:
     return sum(float(np.linalg.slogdet(matrix)[1]) for matrix in affine)
 
 
-def _cutter(volume: Tensor, grid: Grid, transform: Transform | None) -> _Slice:
-    """Cuts (H, W) of one channel (1, D, H, W), NaN outside of it."""
-    return lambda plane: _cut(volume, grid, plane, transform, math.nan)[0]
+def _cutter(image: Image, transform: Transform | None, scale: Range | None) -> _Slice:
+    """Cuts (H, W) of the first contrast, in 0…1 where a scale is given, NaN outside of it."""
+
+    def cut(plane: Plane) -> np.ndarray:
+        seen = _cut(image.data[:1], image.grid, plane, transform, math.nan)
+        return (seen if scale is None else scale.of(seen))[0].numpy()
+
+    return cut
 
 
-def _cut(volume: Tensor, grid: Grid, plane: Plane, transform: Transform | None, fill: float) -> np.ndarray:
-    return resample(volume, grid, plane.grid, transform, fill=fill)[:, 0].numpy()
+def _cut(volume: Tensor, grid: Grid, plane: Plane, transform: Transform | None, fill: float) -> Tensor:
+    return resample(volume, grid, plane.grid, transform, fill=fill)[:, 0]
 
 
 def _bytes(rgb: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import torch
 
-from ..geometry import Grid, Transform, resample
+from ..geometry import Transform, resample
 from ..images import Image, foreground, normalise
 from ..report.pictures import blend
 from ..report.planes import body_centre, three_planes
@@ -23,10 +23,10 @@ class Overview:
 
     def __init__(self, fixed: Image, moving: Image) -> None:
         """Take the scans; of several contrasts the first is drawn."""
-        self._fixed, self._moving = _coarse(fixed), _coarse(moving)
+        self._fixed, self._moving = fixed.glanced_at(_VOXELS), moving.glanced_at(_VOXELS)
         self._body = foreground(self._fixed)
-        self._still = normalise(self._fixed, self._body)[:1]
-        self._over = normalise(self._moving)[:1]
+        self._still = normalise(self._fixed, self._body)
+        self._over = normalise(self._moving)
 
     @torch.no_grad()
     def draw(self, transform: Transform) -> np.ndarray:
@@ -53,15 +53,6 @@ def png(rgb: np.ndarray) -> bytes:
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in chunks
     )
-
-
-def _coarse(image: Image) -> Image:
-    image = Image(image.data[:1], image.grid)
-    spacing = float(image.grid.extent.max()) / _VOXELS
-    grid: Grid = image.grid.with_spacing([max(spacing, own) for own in image.grid.spacing])
-    if grid.size == image.grid.size:
-        return image
-    return Image(resample(image.data, image.grid, grid, fill=None, antialias=True), grid)
 
 
 def _framed(cut: np.ndarray, height: int) -> np.ndarray:

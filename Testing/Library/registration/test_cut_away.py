@@ -114,12 +114,12 @@ def test_where_a_face_was_removed_that_part_alone_does_not_count():
         prepare(image, torch.device("cpu")) for image in (ball(34, 0), defaced(ball(34, 0), 0.1))
     )
     part = lost(without, whole)
-    gone = whole.held * (1 - without.held)
+    gone = whole.held * (1 - without.held.float())
     assert float((part.data * gone).sum()) > 0.9 * float(gone.sum())
     assert float(part.data.sum()) < 1.3 * float(gone.sum())
     assert lost(whole, without) is None
     filled = without.continued(part)
-    torch.testing.assert_close(filled.mask, 1 - part.data * (1 - without.held))
+    torch.testing.assert_close(filled.mask, 1 - part.data * (1 - without.held.float()))
     assert torch.equal(filled.data[part.data == 0], without.data[part.data == 0])
     assert float(filled.data[part.data > 0].mean()) > 0.3 > float(without.data[part.data > 0].mean())
 
