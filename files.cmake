@@ -68,6 +68,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/geometry/itk.py
   SynthFoundationLib/geometry/lookup.py
   SynthFoundationLib/geometry/sampling.py
+  SynthFoundationLib/geometry/separable.py
   SynthFoundationLib/geometry/transforms.py
   SynthFoundationLib/geometry/turns.py
   SynthFoundationLib/health.py
