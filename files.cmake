@@ -66,6 +66,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/geometry/grid.py
   SynthFoundationLib/geometry/hdf5_times.py
   SynthFoundationLib/geometry/itk.py
+  SynthFoundationLib/geometry/labelling.py
   SynthFoundationLib/geometry/lookup.py
   SynthFoundationLib/geometry/sampling.py
   SynthFoundationLib/geometry/separable.py

@@ -9,6 +9,7 @@ from .antialiasing import smooth
 from .fields import compose, exponential, invert, log_jacobian_statistics
 from .grid import Grid
 from .itk import from_sitk, read_transform, to_sitk, write_transform
+from .labelling import resample_labels
 from .sampling import covered, grid_points, resample, sample
 from .transforms import Affine, Composite, DisplacementField, Transform
 
@@ -27,6 +28,7 @@ __all__ = [
     "log_jacobian_statistics",
     "read_transform",
     "resample",
+    "resample_labels",
     "sample",
     "smooth",
     "to_sitk",

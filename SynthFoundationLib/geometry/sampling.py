@@ -109,7 +109,7 @@ def resample(
     if blur is not None:
         volume = blur.of(volume)
     output = volume.new_empty((volume.shape[0], *target.shape))
-    for slab, index in _slabs(source, target, transform, volume.device):
+    for slab, index in indices(source, target, transform, volume.device):
         output[:, slab] = _read(volume, index, source.shape, None if blur is None else blur.cells, mode, fill)
     return output
 
@@ -136,7 +136,7 @@ def covered(source: Grid, target: Grid, transform: Transform | None, device: tor
     What `resample` makes of a volume of ones with 0 around it, at half the time.
     """
     output = torch.empty((1, *target.shape), device=device)
-    for slab, index in _slabs(source, target, transform, device):
+    for slab, index in indices(source, target, transform, device):
         output[0, slab] = inside(index, source.shape)
     return output
 
@@ -147,10 +147,10 @@ def _index_map(source: Grid, target: Grid, transform: Transform | None) -> np.nd
     return None if matrix is None else source.inverse_matrix @ matrix @ target.matrix
 
 
-def _slabs(
+def indices(
     source: Grid, target: Grid, transform: Transform | None, device: torch.device
 ) -> Iterator[tuple[slice, torch.Tensor]]:
-    """Some k-slices of `target` after the other, and where their voxels lie, as indices of `source`."""
+    """Some k-slices of `target` after the other, and where their voxels lie, as indices (D, H, W, 3)."""
     matrix = _index_map(source, target, transform)
     rows = max(1, _SLAB_POINTS // (target.shape[1] * target.shape[2]))
     for start in range(0, target.shape[0], rows):

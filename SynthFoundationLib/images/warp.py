@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-from ..geometry import Grid, Transform, resample
+from ..geometry import Grid, Transform, resample, resample_labels
 from .image import Image
 from .labels import LabelMap
 
@@ -47,17 +47,8 @@ def warp_labels(
     if interpolation == "nearest":
         data = resample(labels.data[None].float(), labels.grid, grid, transform, "nearest", 0.0)[0]
         return LabelMap(data.round().int(), grid, labels.names, labels.colors)
-    winner = torch.zeros(grid.shape, dtype=torch.int32)
-    most = torch.zeros(grid.shape)
-    total = torch.zeros(grid.shape)
-    for label in labels.values:
-        cover = resample((labels.data == label)[None].float(), labels.grid, grid, transform, "linear", 0.0)[0]
-        ahead = cover > most
-        winner[ahead] = label
-        most = torch.maximum(most, cover)
-        total += cover
-    winner[most < 1 - total] = 0
-    return LabelMap(winner, grid, labels.names, labels.colors)
+    data = resample_labels(labels.data, labels.grid, grid, transform)
+    return LabelMap(data, grid, labels.names, labels.colors)
 
 
 def _least(channel: torch.Tensor, fill: float | None) -> float:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from SynthFoundationLib.demo import make_pair, make_small_pair
-from SynthFoundationLib.geometry import grid_points, log_jacobian_statistics
+from SynthFoundationLib.geometry import Affine, Composite, grid_points, log_jacobian_statistics
 from SynthFoundationLib.images import foreground, warp_image
 
 
@@ -28,9 +28,9 @@ def test_the_true_transform_aligns_the_scans_better_than_any_shift_of_it(make):
     best = agreement(truth)
     for axis in range(3):
         for shift in (-2.0, 2.0):
-            step = torch.zeros(3)
-            step[axis] = shift
-            assert agreement(lambda points, step=step: truth(points + step)) < best
+            step = np.eye(4)
+            step[axis, 3] = shift
+            assert agreement(Composite([Affine(step), truth])) < best
     assert agreement(None) < 0.7 * best
 
 

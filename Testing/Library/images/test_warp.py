@@ -58,6 +58,14 @@ def test_linear_labels_go_to_whoever_covers_most(transform):
     np.testing.assert_array_equal(warped[clear], np.argmax(covers, axis=0)[clear])
 
 
+def test_of_equal_shares_the_least_label_wins_and_background_none():
+    data = torch.zeros(1, 1, 6, dtype=torch.int32)
+    data[0, 0] = torch.tensor([0, 7, 0, 4, 2, 2])
+    half = Grid((5, 1, 1), origin=(0.5, 0.0, 0.0))
+    warped = warp_labels(LabelMap(data, Grid((6, 1, 1))), None, half)
+    assert warped.data[0, 0].tolist() == [7, 7, 4, 2, 2]
+
+
 def test_names_and_large_values_survive_the_identity():
     data = torch.zeros(FIXED.shape, dtype=torch.int32)
     data[3:8, 4:9, 5:10] = 65_535
