@@ -15,6 +15,7 @@ from .registration import resampled_slabs
 
 CELLS = 8  # cubes along the longest edge
 SLAB = 300_000  # voxels made before the interface is looked after again
+MANY = 16_000_000  # voxels from which on every other one is shown first
 
 
 class Checkerboard(PassingVolume):
@@ -41,18 +42,23 @@ class Checkerboard(PassingVolume):
             self._soon.start()
 
     def _made(self, fixed: Any, moving: Any) -> Iterator[None]:
-        slabs = []
-        for slab in mixed(fixed, moving):
-            slabs.append(slab)
-            yield
-        if fixed.GetScene() is not None:
-            self._put(_("Checkerboard"), np.concatenate(slabs), fixed, 255)
-            slicer.util.setSliceViewerLayers(background=self._node, foreground=None)
+        for step in (2, 1) if fixed.GetImageData().GetNumberOfPoints() > MANY else (1,):
+            slabs = []
+            for slab in mixed(fixed, moving, step):
+                slabs.append(slab)
+                yield
+            if fixed.GetScene() is not None:
+                self._put(_("Checkerboard"), np.concatenate(slabs), fixed, 255, step)
+                slicer.util.setSliceViewerLayers(background=self._node, foreground=None)
 
 
-def mixed(fixed: Any, moving: Any) -> Iterator[np.ndarray]:
-    """Slabs (k, j, i) uint8 of cubes, in turn from both volumes as they are displayed."""
-    values, spacing = slicer.util.arrayFromVolume(fixed), fixed.GetSpacing()[::-1]
+def mixed(fixed: Any, moving: Any, step: int) -> Iterator[np.ndarray]:
+    """Slabs (k, j, i) uint8 of cubes, in turn from both volumes as they are displayed.
+
+    They have every `step`-th voxel of the fixed volume along each axis.
+    """
+    values = slicer.util.arrayFromVolume(fixed)[::step, ::step, ::step]
+    spacing = [step * s for s in fixed.GetSpacing()[::-1]]
     edge = max(n * s for n, s in zip(values.shape, spacing, strict=True)) / CELLS
     rows, columns, lines = [
         (np.arange(n) * s // edge).astype(int) % 2 for n, s in zip(values.shape, spacing, strict=True)
@@ -60,7 +66,7 @@ def mixed(fixed: Any, moving: Any) -> Iterator[np.ndarray]:
     plane = columns[:, None] != lines
     windows = _window(fixed), _window(moving)
     thickness = max(1, SLAB // plane.size)
-    for number, moved in enumerate(resampled_slabs(moving, fixed, thickness)):
+    for number, moved in enumerate(resampled_slabs(moving, fixed, thickness, step)):
         part = slice(number * thickness, number * thickness + len(moved))
         odd = plane != rows[part, None, None]
         yield np.where(odd, _bright(moved, windows[1]), _bright(values[part], windows[0]))

@@ -8,7 +8,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from .geometry import matrix_of, vtk_matrix
+from .geometry import coarser, matrix_of, vtk_matrix
 
 ALIGNED = np.cos(np.deg2rad(0.5))  # a view nearer to a scan's axis than this shows its slices
 
@@ -122,13 +122,16 @@ class PassingVolume:
             slicer.mrmlScene.RemoveNode(self._node)
         self._node = None
 
-    def _put(self, name: str, array: np.ndarray, like: Any, white: float) -> Any:
-        """Make or bring it up to date, on the voxels of a volume, `white` being white → its display node."""
+    def _put(self, name: str, array: np.ndarray, like: Any, white: float, step: int = 1) -> Any:
+        """Make it or bring it up to date, `white` being white → its display node.
+
+        It lies on every `step`-th voxel of a volume along each axis.
+        """
         if not self.shown:
             self._node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
             self._node.SetSaveWithScene(False)
             self._node.HideFromEditorsOn()
-        self._node.SetIJKToRASMatrix(vtk_matrix(matrix_of(like)))
+        self._node.SetIJKToRASMatrix(vtk_matrix(coarser(matrix_of(like), step)))
         slicer.util.updateVolumeFromArray(self._node, array)
         self._node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
         self._node.CreateDefaultDisplayNodes()

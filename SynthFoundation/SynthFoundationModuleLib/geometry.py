@@ -24,6 +24,11 @@ def matrix_of(volume: Any, parent: np.ndarray | None = None) -> np.ndarray:
     return own if parent is None else parent @ own
 
 
+def coarser(matrix: np.ndarray, step: int) -> np.ndarray:
+    """The index matrix of every `step`-th voxel along each axis."""
+    return matrix @ np.diag([step, step, step, 1.0])
+
+
 def array_of_matrix(matrix: Any) -> np.ndarray:
     """The 4×4 array of a vtkMatrix4x4."""
     return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])

@@ -14,7 +14,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from .errors import UserError
-from .geometry import chain, matrix_of, matrix_of_grid, vtk_matrix
+from .geometry import chain, coarser, matrix_of, matrix_of_grid, vtk_matrix
 from .process import OnError, OnResult, Progress, Worker, WorkerError
 from .scans import attach_points, fingerprint, from_world, landmark_pairs, mask_on, scan_of, to_world, voxels
 from .transforms import initial_matrix, place_result
@@ -218,12 +218,15 @@ def resampled(moving: Any, fixed: Any) -> np.ndarray:
     return np.concatenate([*resampled_slabs(moving, fixed, fixed.GetImageData().GetDimensions()[2])])
 
 
-def resampled_slabs(moving: Any, fixed: Any, thickness: int) -> Iterator[np.ndarray]:
-    """`resampled`, as the volumes and transforms are when it begins, so many slices k at a time."""
+def resampled_slabs(moving: Any, fixed: Any, thickness: int, step: int = 1) -> Iterator[np.ndarray]:
+    """`resampled`, as the volumes and transforms are when it begins, so many slices k at a time.
+
+    On every `step`-th voxel along each axis.
+    """
     to_voxels = vtk.vtkTransform()
     to_voxels.SetMatrix(vtk_matrix(np.linalg.inv(matrix_of(moving))))
     from_voxels = vtk.vtkTransform()
-    from_voxels.SetMatrix(vtk_matrix(matrix_of(fixed)))
+    from_voxels.SetMatrix(vtk_matrix(coarser(matrix_of(fixed), step)))
     parents = to_world(fixed.GetParentTransformNode()), from_world(moving.GetParentTransformNode())
     image = vtk.vtkImageData()
     image.ShallowCopy(moving.GetImageData())
@@ -236,7 +239,7 @@ def resampled_slabs(moving: Any, fixed: Any, thickness: int) -> Iterator[np.ndar
     reslice.SetOutputSpacing(1, 1, 1)
     reslice.SetInterpolationModeToLinear()
     reslice.SetBackgroundLevel(image.GetScalarRange()[0])
-    width, height, depth = fixed.GetImageData().GetDimensions()
+    width, height, depth = (-(-n // step) for n in fixed.GetImageData().GetDimensions())
     for first in range(0, depth, thickness):
         reslice.SetOutputExtent(0, width - 1, 0, height - 1, first, min(first + thickness, depth) - 1)
         reslice.UpdateWholeExtent()

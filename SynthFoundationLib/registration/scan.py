@@ -75,13 +75,14 @@ class Scan:
         """
         if mask is None:
             return replace(self, mask=torch.ones_like(self.body, dtype=torch.bool))
-        marked = (mask.data != 0).float().to(self.data.device)
-        wanted = resample(marked, mask.grid, self.grid, Affine(), mode="nearest")
+        wanted = (mask.data != 0).to(self.data.device)
+        if not mask.grid.same_space(self.grid):
+            wanted = resample(wanted, mask.grid, self.grid, Affine(), mode="nearest") > 0
         if not bool(wanted.any()):
             raise InputError(
                 f"the mask of {what} is empty inside the image; draw it where the images are to be aligned"
             )
-        return replace(self, mask=wanted > 0)
+        return replace(self, mask=wanted)
 
     def at_spacing(self, spacing: float) -> Scan:
         """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""

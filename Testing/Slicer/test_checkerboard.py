@@ -44,6 +44,22 @@ def test_cubes_alternate_between_the_volumes_in_millimetres(host, volumes):
     assert not slicer.util.getNodes("Checkerboard*")
 
 
+def test_of_large_volumes_a_coarser_board_is_shown_first(host, volumes, monkeypatch):
+    monkeypatch.setattr(checkerboard, "MANY", 1000)
+    board, seen = Checkerboard(), {}
+    board.show(*volumes)
+
+    def made():
+        for node in slicer.util.getNodes("Checkerboard*").values():
+            seen.setdefault(node.GetSpacing(), slicer.util.arrayFromVolume(node).copy())
+        return len(seen) == 2
+
+    host.wait(made, 5, "both boards")
+    (spacing, coarse), (finer, whole) = seen.items()
+    assert spacing == pytest.approx([2 * s for s in finer])
+    np.testing.assert_array_equal(coarse, whole[::2, ::2, ::2])
+
+
 def test_the_interface_goes_on_while_it_is_made_and_hiding_stops_it(host, volumes):
     board = Checkerboard()
     board.show(*volumes)
