@@ -38,6 +38,13 @@ class Blur(NamedTuple):
         i, j, k = np.sqrt(np.maximum(wanted, 0)) / cells.size
         return cls(cells, (float(i), float(j), float(k)))
 
+    def along(self, axis: int) -> Blur:
+        """What is done along one axis alone, as something that is done along x."""
+        size, before = (
+            np.array([part[axis], rest, rest]) for part, rest in zip(self.cells, (1, 0), strict=True)
+        )
+        return Blur(Cells(size, before), (self.sigma[axis], 0.0, 0.0))
+
     def of(self, volume: torch.Tensor) -> torch.Tensor:
         """The smoothed means (C, …) of the cells of (C, D, H, W)."""
         return smooth(self.cells.averaged(volume), self.sigma)

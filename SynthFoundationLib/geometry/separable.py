@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .antialiasing import Cells, smooth
-
 if TYPE_CHECKING:
     from .antialiasing import Blur
     from .grid import Grid
@@ -38,7 +36,7 @@ def read(volume: torch.Tensor, positions: list[torch.Tensor], blur: Blur | None)
     """
     matrices = []
     for axis, places in enumerate(positions):
-        matrix = _matrix(places, volume.shape[3 - axis], axis, blur)
+        matrix = _matrix(places, volume.shape[3 - axis], None if blur is None else blur.along(axis))
         first, last = matrix.any(0).nonzero().flatten()[[0, -1]].tolist()
         volume = volume.narrow(3 - axis, first, last + 1 - first)
         matrices.append(matrix[:, first : last + 1])
@@ -50,15 +48,12 @@ def read(volume: torch.Tensor, positions: list[torch.Tensor], blur: Blur | None)
     return volume
 
 
-def _matrix(places: torch.Tensor, length: int, axis: int, blur: Blur | None) -> torch.Tensor:
-    """(n, length): what each of n places along an axis sees of each voxel."""
-    index = places.double()
-    seen = torch.eye(length, dtype=torch.float64)  # (impulse, voxel)
+def _matrix(places: torch.Tensor, length: int, blur: Blur | None) -> torch.Tensor:
+    """(n, length): what each of n places along x sees of each voxel."""
+    index, seen = places.double(), torch.eye(length, dtype=torch.float64)  # (impulse, voxel)
     if blur is not None:
-        size, before = ([int(part[axis]), 1, 1] for part in blur.cells)
-        cells = Cells(np.array(size), np.array([before[0], 0, 0]))
-        seen = smooth(cells.averaged(seen[None, None]), (blur.sigma[axis], 0.0, 0.0))[0, 0]
-        index = (index + (before[0] + 0.5)) / size[0] - 0.5
+        seen = blur.of(seen[None, None])[0, 0]
+        index = blur.cells.of_voxels(torch.stack([index] * 3, -1))[:, 0]
     index = index.clamp(0, seen.shape[1] - 1)
     low = index.floor().long()
     high = (low + 1).clamp_max(seen.shape[1] - 1)
