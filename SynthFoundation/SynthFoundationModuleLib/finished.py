@@ -14,15 +14,24 @@ TAPERED = 0.65  # how large, of the largest slice, the first and the last one ma
 
 def looks_finished(labels: np.ndarray) -> bool:
     """Whether labels (k, j, i) are solid and taper off, unlike painted slices and slabs of these."""
-    inside = labels > 0
-    if not inside.any():
+    held = [np.flatnonzero(labels.any(axis=_others(axis))) for axis in range(3)]
+    if not len(held[0]):
         return False
-    solid = inside.copy()
+    inside = labels[tuple(slice(one[0], one[-1] + 1) for one in held)] > 0
+    solid, least = inside.copy(), SOLID * np.count_nonzero(inside)
     for axis in range(3):
         solid &= _in_rows(inside, axis)
-    if np.count_nonzero(solid) < SOLID * np.count_nonzero(inside):
-        return False
-    return all(_tapered(inside, axis) for axis in range(3))
+        if np.count_nonzero(solid) < least:
+            return False
+    areas = [
+        np.pad(np.count_nonzero(inside, axis=_others(axis)), (one[0], length - 1 - one[-1]))
+        for axis, (one, length) in enumerate(zip(held, labels.shape, strict=True))
+    ]
+    return all(map(_tapered, areas))
+
+
+def _others(axis: int) -> tuple[int, ...]:
+    return tuple({0, 1, 2} - {axis})
 
 
 def _in_rows(inside: np.ndarray, axis: int) -> np.ndarray:
@@ -32,9 +41,8 @@ def _in_rows(inside: np.ndarray, axis: int) -> np.ndarray:
     return np.moveaxis((before & after) | (before & two_before) | (after & two_after), 0, axis)
 
 
-def _tapered(inside: np.ndarray, axis: int) -> bool:
-    """Whether what lies together along an axis begins and ends small, unless the volume cuts it."""
-    areas = np.count_nonzero(inside, axis=tuple({0, 1, 2} - {axis}))
+def _tapered(areas: np.ndarray) -> bool:
+    """Whether slices of these areas that lie together begin and end small, unless the volume cuts them."""
     ends = []
     for run in np.split(np.arange(len(areas)), np.flatnonzero(np.diff(areas > 0)) + 1):
         if areas[run[0]]:

@@ -49,6 +49,7 @@ class Seeds:
         self._segmentation, self._volume = segmentation, volume
         self._complete: set[Slice] = set()
         self._known = False  # whether complete slices have been found already
+        self._numbers: set[int] | None = None  # the segments that there were
         self._array = np.zeros(volume.GetImageData().GetDimensions()[::-1], np.uint8)
         self.draft: np.ndarray | None = None
         self._kept: np.ndarray | None = None  # the draft that the scene holds
@@ -72,6 +73,9 @@ class Seeds:
 
     def _forget_others(self, numbers: Collection[int]) -> None:
         """Forget the labels of segments that were removed."""
+        before, self._numbers = self._numbers, set(numbers)
+        if before is not None and before <= self._numbers:
+            return
         known = np.zeros(256, bool)
         known[[0, BACKGROUND, *numbers]] = True
         self._array[~known[self._array]] = 0
@@ -92,12 +96,13 @@ class Seeds:
         anew = answer is None or self._undone(drawn, answer)
         if not anew:
             changed = drawn != answer
-            self._array[changed] = np.where(drawn == 0, BACKGROUND, drawn)[changed]
+            now = drawn[changed]
+            self._array[changed] = np.where(now == 0, BACKGROUND, now)
             for axis, index in self._corrected(changed, drawn, proposed):
                 np.moveaxis(self._array, axis, 0)[index] = np.moveaxis(drawn, axis, 0)[index]
                 self._complete.add((axis, index))
             self._forget_others(numbers)
-        if anew or (self.draft is None and not (self._array % BACKGROUND).any()):  # only background is left
+        if anew or (self.draft is None and not self._structures.any()):  # only background is left
             anew, self.draft = True, None
             self._array[:] = drawn
             self._complete, self._known = set(), False
@@ -123,6 +128,10 @@ class Seeds:
             for index, drawn in enumerate(self._array):
                 drawn[(np.abs(within + k * index) <= half) & (drawn == 0)] = BACKGROUND
         self._keep()
+
+    @property
+    def _structures(self) -> np.ndarray:
+        return (self._array != 0) & (self._array != BACKGROUND)
 
     @property
     def _copy(self) -> np.ndarray:
@@ -167,7 +176,8 @@ class Seeds:
     def _undone(self, drawn: np.ndarray, answer: np.ndarray) -> bool:
         """Whether hardly anything of the answer is left: the Segment Editor's own undo has taken it back."""
         answered = (answer != 0) & (self._array == 0)
-        return bool(answered.any()) and (drawn[answered] != 0).mean() < GONE_BACK
+        count, left = np.count_nonzero(answered), np.count_nonzero(answered & (drawn != 0))
+        return left < GONE_BACK * count
 
     def _corrected(self, changed: np.ndarray, drawn: np.ndarray, proposed: Slice | None) -> set[Slice]:
         """Slices that were looked at as a whole, along the axes of those drawn so far.
