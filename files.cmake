@@ -85,6 +85,7 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/images/segments.py
   SynthFoundationLib/images/warp.py
   SynthFoundationLib/installation.py
+  SynthFoundationLib/neighbours.py
   SynthFoundationLib/points/__init__.py
   SynthFoundationLib/points/pairs.py
   SynthFoundationLib/points/points.py

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from ..neighbours import mind_the_neighbours
+
 
 def main() -> None:
     """Run `synthfoundation`."""
+    mind_the_neighbours()
     try:
         from .app import run
     except ModuleNotFoundError as missing:

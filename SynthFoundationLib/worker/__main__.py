@@ -6,6 +6,7 @@ import argparse
 import signal
 from typing import TYPE_CHECKING
 
+from ..neighbours import mind_the_neighbours
 from .channel import take_pipes
 from .exchange import Exchange
 from .server import Server
@@ -23,6 +24,7 @@ def main() -> None:
     parser.add_argument("--exchange", required=True, help="folder for arrays, this user's alone")
     parser.add_argument("--hold-gb", type=float, default=4.0, help="memory for scans that may be kept")
     options = parser.parse_args()
+    mind_the_neighbours()
     exchange = Exchange(options.exchange)
     requests, channel = take_pipes()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, who tells
