@@ -8,7 +8,7 @@ SPINS = 10_000
 
 
 def mind_the_neighbours() -> None:
-    """Let threads that wait for each other soon leave the core to whoever needs it; call it before torch loads.
+    """Let threads that wait for each other soon leave the core to others; call it before torch loads.
 
     On Linux, threads of GNU OpenMP wait in a loop of 300,000 rounds, also for one whose core is taken by
     another program: with as many threads as cores and one more program at work, everything takes ten and more
