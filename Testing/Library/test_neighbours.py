@@ -18,6 +18,7 @@ def _unset(monkeypatch):
 
 def test_the_command_line_minds_its_neighbours(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["synthfoundation", "--version"])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer sets its own
     with pytest.raises(SystemExit):
         main()
     assert os.environ["GOMP_SPINCOUNT"] == str(SPINS)
