@@ -312,7 +312,7 @@ class RegisterPanel(Panel):
 
         def on_made(node: Any) -> None:
             made.append(node.GetName())
-            show_text(self.ui.messageLabel, _("Made: {names}.").format(names="; ".join(made)))
+            show_text(self.ui.messageLabel, _("Made: {names}.").format(names=", ".join(made)))
 
         def failed(error: WorkerError) -> None:
             if error.missing and not self.busy:  # the worker forgot the session to save memory
