@@ -119,6 +119,11 @@ class Grid:
         size = np.maximum(1, np.ceil(self.extent / wanted - 1e-3)).astype(int)
         return self._centred(size, wanted)
 
+    def no_finer_than(self, spacing: float) -> Grid:
+        """The same box in voxels of at least `spacing` mm along each axis; itself where they are so."""
+        coarser = self.with_spacing([max(spacing, own) for own in self.spacing])
+        return self if coarser.size == self.size else coarser
+
     def anatomical(self) -> Grid:
         """The same voxels with index axes nearest to left, back and up; oblique ones stay oblique."""
         from scipy.optimize import linear_sum_assignment

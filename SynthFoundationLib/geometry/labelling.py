@@ -27,11 +27,10 @@ def resample_labels(
     """
     output = torch.empty(target.shape, dtype=torch.int32)
     for slab, index in indices(source, target, transform, labels.device):
-        points, found = index.reshape(-1, 3), output[slab].reshape(-1)
+        points, found = index.reshape(-1, 3), output[slab].view(-1)
         for start in range(0, len(points), CHUNK):
             part = slice(start, start + CHUNK)
             found[part] = _winners(labels, points[part])
-        output[slab] = found.reshape(output[slab].shape)
     return output
 
 

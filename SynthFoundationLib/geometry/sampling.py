@@ -17,7 +17,7 @@ from . import lookup, separable
 from .antialiasing import Blur
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from .antialiasing import Cells
     from .grid import Grid
@@ -66,8 +66,13 @@ def _filled(
 
 def inside(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     """Whether continuous indices (..., 3) lie in the box that the voxels fill → bool (...)."""
-    within = [(c >= -0.5) & (c <= n - 0.5) for c, n in zip(index.unbind(-1), shape[::-1], strict=True)]
-    return within[0].logical_and_(within[1]).logical_and_(within[2])
+    x, y, z = _within(index.unbind(-1), shape)
+    return x.logical_and_(y).logical_and_(z)
+
+
+def _within(places: Sequence[torch.Tensor], shape: tuple[int, int, int]) -> list[torch.Tensor]:
+    """The same along x, y and z, each by itself."""
+    return [(place >= -0.5) & (place <= n - 0.5) for place, n in zip(places, shape[::-1], strict=True)]
 
 
 def sample(
@@ -103,7 +108,7 @@ def resample(
     blur = Blur.between(source, target) if antialias else None
     matrix = _index_map(source, target, transform)
     if mode == "linear" and matrix is not None and separable.parallel(matrix, target):
-        return _read_along_axes(volume, matrix, target, blur, fill)
+        return _read_along_axes(volume, source.shape, matrix, target, blur, fill)
     if volume.dtype == torch.bool:
         volume = volume.float()
     if blur is not None:
@@ -115,17 +120,21 @@ def resample(
 
 
 def _read_along_axes(
-    volume: torch.Tensor, matrix: np.ndarray, target: Grid, blur: Blur | None, fill: float | None
+    volume: torch.Tensor,
+    shape: tuple[int, int, int],
+    matrix: np.ndarray,
+    target: Grid,
+    blur: Blur | None,
+    fill: float | None,
 ) -> torch.Tensor:
+    """`resample` of a volume of that shape by a matrix that is `separable.parallel`."""
     lattice, offset = _along(matrix, target, None, None), matrix[:3, 3].astype(np.float32)
     x, y, z = (part[axis] for axis, part in enumerate(lattice))
     positions = [x, y + float(offset[1]), z + float(offset[2])]
     values = separable.read(volume, positions, blur)
     if fill is None:
         return values
-    x, y, z = (
-        (place >= -0.5) & (place <= n - 0.5) for place, n in zip(positions, volume.shape[:0:-1], strict=True)
-    )
+    x, y, z = _within(positions, shape)
     held = z[:, None, None] & y[:, None] & x
     return values if held.all() else torch.where(held.to(values.device), values, values.new_tensor(fill))
 

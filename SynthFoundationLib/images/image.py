@@ -58,8 +58,8 @@ class Image:
     def glanced_at(self, voxels: int) -> Image:
         """The first contrast with no more than about so many voxels along its longest side."""
         first, spacing = Image(self.data[:1], self.grid), float(self.grid.extent.max()) / voxels
-        grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
-        if grid.size == self.grid.size:
+        grid = self.grid.no_finer_than(spacing)
+        if grid is self.grid:
             return first
         return Image(resample(first.data, self.grid, grid, fill=None, antialias=True), grid)
 

@@ -86,9 +86,9 @@ class Scan:
 
     def at_spacing(self, spacing: float) -> Scan:
         """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""
-        grid = self.grid.with_spacing([max(spacing, own) for own in self.grid.spacing])
+        grid = self.grid.no_finer_than(spacing)
         parts = self.body, self.mask, self.held
-        if grid.size == self.grid.size:
+        if grid is self.grid:
             return Scan(self.data, self.grid, *(part.float() for part in parts))
         data = resample(self.data, self.grid, grid, fill=None, antialias=True)
         return Scan(data, grid, *(self._wider(part, grid) for part in parts))
