@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .course import Beat
     from .guides import Landmarks
     from .scan import Scan
-    from .settings import Settings
+    from .settings import LinearSettings, Settings
 
 
 class Pose(NamedTuple):
@@ -69,36 +69,73 @@ def refine_pose(
     pose: Pose,
     landmarks: Landmarks | None,
     beat: Beat,
+    alone: bool = False,
 ) -> Pose:
     """Refine the pose on the features that the deformable stage uses.
 
-    Features are taken anew from the moved image in each round, as they turn with it, until one moves nothing:
-    what start it came from must not show in the result, nor in the bend that follows. Only how far it
-    stretches is held near the start, which knows best how people differ in size.
+    What start it came from must not show in the result, nor in the bend that follows. Only how far it
+    stretches is held near the start, which knows best how people differ in size. `alone`: no bend follows,
+    so that it is refined once more on voxels finer than the scans', which hardly mislead a stretch.
     """
     options = settings.linear
-    back = np.linalg.inv(pose.affine.matrix)
     domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin)
-    for level, voxels in enumerate(options.voxels):
-        spacing = max(domain.extent.max() / voxels, fixed.finest)
-        grid = domain.with_spacing(spacing)
-        near_fixed, near_moving = (scan.at_spacing(spacing).continued() for scan in (fixed, moving))
-        relaxation = Relaxation(grid.size)
+    levels = [(max(domain.extent.max() / n, fixed.finest), options.stiffness, pose) for n in options.voxels]
+    count = len(levels) + alone
+    for number, (spacing, stiffness, start) in enumerate(levels):
+        level = _Level(fixed, moving, descriptor, options, domain.with_spacing(spacing))
+        pose = level.refined(pose, kind, stiffness, start, landmarks, _part(beat, number, count))
+    if not alone:
+        return pose
+    useful = (domain.extent.prod() / settings.deformable.voxels) ** (1 / 3)
+    spacing = max(useful, options.finest_alone * min(fixed.finest, moving.finest))
+    level = _Level(fixed, moving, descriptor, options, domain.with_spacing(spacing))
+    return level.refined(pose, kind, options.stiffness_alone, pose, landmarks, _part(beat, count - 1, count))
 
-        def features(image: Image) -> torch.Tensor:
-            return descriptor.described(image).at(1, options.learned)
 
-        reference, weight = features(near_fixed.on(grid)), near_fixed.weight_on(grid)
+def _part(beat: Beat, number: int, count: int) -> Beat:
+    """The beat of one of `count` parts of a stage."""
+
+    def within(done: float | None = None) -> None:
+        beat((number + (done or 0.0)) / count)
+
+    return within
+
+
+class _Level:
+    """Both scans on voxels of one size."""
+
+    def __init__(
+        self, fixed: Scan, moving: Scan, descriptor: Descriptor, options: LinearSettings, grid: Grid
+    ) -> None:
+        near, self.moving = (scan.at_spacing(grid.spacing[0]).continued() for scan in (fixed, moving))
+        self.grid, self.descriptor, self.options = grid, descriptor, options
+        self.reference, self.weight = self._features(near.on(grid)), near.weight_on(grid)
+
+    def refined(
+        self,
+        pose: Pose,
+        kind: LinearKind,
+        stiffness: float,
+        start: Pose,
+        landmarks: Landmarks | None,
+        beat: Beat,
+    ) -> Pose:
+        """The pose refined until nothing moves, with resistance to what it stretches beyond `start`.
+
+        Features are taken anew from the moved image in each round, as they turn with it.
+        """
+        grid, options, relaxation = self.grid, self.options, Relaxation(self.grid.size)
+        back = np.linalg.inv(start.affine.matrix)
         for done in range(options.rounds):
-            beat((level + done / options.rounds) / len(options.voxels))
+            beat(done / options.rounds)
             through = pose.transform
             step = register_linear(
-                reference,
-                features(near_moving.on(grid, through)),
-                weight * near_moving.weight_on(grid, through),
+                self.reference,
+                self._features(self.moving.on(grid, through)),
+                self.weight * self.moving.weight_on(grid, through),
                 kind,
                 options.iterations,
-                options.stiffness,
+                stiffness,
                 pull=_pull(landmarks, through, grid, options.landmark_weight),
                 beat=beat,
                 done_before=grid.inverse_matrix @ back @ pose.affine.matrix @ grid.matrix,
@@ -107,7 +144,10 @@ def refine_pose(
             pose = Pose(Affine(pose.affine.matrix @ moved), pose.base)
             if np.abs(relaxation.move(step)).max() < options.tolerance:
                 break
-    return pose
+        return pose
+
+    def _features(self, image: Image) -> torch.Tensor:
+        return self.descriptor.described(image).at(1, self.options.learned)
 
 
 def _pull(landmarks: Landmarks | None, through: Transform, grid: Grid, weight: float) -> Pull | None:

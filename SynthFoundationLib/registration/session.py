@@ -210,11 +210,12 @@ class RegistrationSession:
         elif self.kind == "deformable":
             return pose
         with course.stage("linear") as beat:
-            refined = refine_pose(*sides, kind, pose, guides.landmarks, beat)
+            alone = self.kind != "deformable"
+            refined = refine_pose(*sides, kind, pose, guides.landmarks, beat, alone)
             self._not_believed = None
             if kind == "affine" and self._initial is None and guides.landmarks is None:
                 start = without_stretch(refined, fixed.grid.center)
-                rigid = partial(refine_pose, *sides, "rigid", start, None, beat)
+                rigid = partial(refine_pose, *sides, "rigid", start, None, beat, alone)
                 stretched = refined
                 refined = believed(stretched, rigid, look.information, look.is_bare)
                 if refined is not stretched:

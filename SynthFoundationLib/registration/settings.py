@@ -76,6 +76,8 @@ class LinearSettings:
         rounds: features are taken anew so many times at most, until nothing moves by `tolerance` voxels.
         iterations: as in `StartSettings`.
         stiffness: resistance to stretch and shear beyond the start's, in units of the data's curvature.
+        stiffness_alone: the same on one more level where no bend follows, beyond what was found until then.
+        finest_alone: its voxels are no finer than this share of the finer scan's, nor more than a bend's are.
         landmark_weight: pull of a pair of landmarks, in units of the curvature of the whole data term.
         learned: how much learned features count beside MIND, where there are both; 0 leaves them out.
     """
@@ -86,6 +88,8 @@ class LinearSettings:
     tolerance: float = 0.02
     iterations: int = 1
     stiffness: float = 0.3
+    stiffness_alone: float = 0.01
+    finest_alone: float = 0.5
     landmark_weight: float = 0.25
 
 

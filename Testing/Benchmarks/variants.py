@@ -1,6 +1,7 @@
 """One pair in other clothes: how far from the unmodified result do variants of it end?
 
 Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME …] [--only NAME …] [--seed N]
+                                             [--transform KIND]
 
 PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
 wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise; and
@@ -14,7 +15,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from SynthFoundationLib.geometry import Affine, Composite, Grid, Transform, resa
 from SynthFoundationLib.images import Image, as_image, foreground
 from SynthFoundationLib.images.foreground import padding_values
 from SynthFoundationLib.registration import register
+from SynthFoundationLib.registration.session import TransformKind
 
 POINTS = 5_000
 RIM = 0.06  # of the patient's length: what lies on a brain
@@ -175,15 +177,20 @@ def shown(image: Image, points: np.ndarray, patient_only: bool) -> np.ndarray:
     return inside
 
 
-def compare(folder: Path, only: Sequence[str], seed: int, tell: Callable[[str, np.ndarray], None]) -> None:
+def compare(
+    folder: Path, only: Sequence[str], seed: int, kind: TransformKind, tell: Callable[[str, np.ndarray], None]
+) -> None:
     """Register a pair and its variants, and tell how far apart they end."""
     fixed, moving = (as_image(folder / f"{role}.nii.gz") for role in ("fixed", "moving"))
     points = patient(fixed, seed)
-    plain = register(fixed, moving).transform
+    plain = register(fixed, moving, transform=kind).transform
     for one in variants(fixed, moving):
         if only and not one.name.startswith(tuple(only)):
             continue
-        found, expected = register(one.fixed, one.moving).transform, Composite([plain, Affine(one.header)])
+        found, expected = (
+            register(one.fixed, one.moving, transform=kind).transform,
+            Composite([plain, Affine(one.header)]),
+        )
         there = shown(one.moving, expected.apply(points), one.removed)
         there &= shown(one.fixed, points, one.removed)
         tell(one.name, apart(found, expected, points[there]))
@@ -196,6 +203,7 @@ def main() -> None:
     parser.add_argument("-c", "--case", nargs="+", default=[], help="beginnings of the names of the pairs")
     parser.add_argument("--only", nargs="+", default=[], help="beginnings of the names of the variants")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--transform", choices=get_args(TransformKind), default="deformable")
     given = parser.parse_args()
     for folder in sorted(path.parent for path in given.pairs.glob("*/fixed.nii.gz")):
         if given.case and not folder.name.startswith(tuple(given.case)):
@@ -205,6 +213,7 @@ def main() -> None:
             folder,
             given.only,
             given.seed,
+            given.transform,
             lambda name, far: print(
                 f"  {name:<52} {far.mean():6.2f} mm, 95 % below {np.quantile(far, 0.95):.2f}", flush=True
             ),
