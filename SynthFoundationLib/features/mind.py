@@ -18,6 +18,8 @@ CHANNELS = 12
 VARIANCE_RANGE = (1e-3, 1e3)
 # Slices normalised at a time: twelve channels of them stay in the processor's cache.
 SLAB = 4
+# Slices of a pooled descriptor computed at a time, and of how many pieces one tells the mean variance.
+PIECE, SAMPLED = 24, 4
 
 
 class MindConfig(NamedTuple):
@@ -55,6 +57,43 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, noise_floor: flo
         _patch_distances(volumes, radius, dilation, channels)
         _normalise(channels, 2 * noise_floor**2)
     return out
+
+
+@torch.no_grad()
+def pooled_mind(image: Tensor, pooling: int, mind: MindConfig = MindConfig()) -> Tensor:  # noqa: B008
+    """Means of `mind_ssc` over cells of pooling³ voxels: (B, 1, D, H, W) → (B, 12, D / pooling, …).
+
+    Some slices at a time, so that the descriptor of all voxels is never held; the mean variance, which bounds
+    the local one, is that of every fourth piece. Sides must be multiples of `pooling`.
+    """
+    if pooling == 1:
+        return mind_ssc(image, *mind)
+    depth = image.shape[2]
+    step = pooling * max(1, PIECE // pooling)
+    pieces = [slice(z, min(z + step, depth)) for z in range(0, depth, step)]
+    out = image.new_empty(len(image), CHANNELS, *(n // pooling for n in image.shape[2:]))
+    for volume, channels in zip(image[:, 0], out, strict=True):
+        means = [float(_variance(_distances_in(volume, one, mind)).mean()) for one in pieces[::SAMPLED]]
+        for piece in pieces:
+            part = _distances_in(volume, piece, mind)
+            _normalise(part, 2 * mind.noise_floor**2, [sum(means) / len(means)])
+            channels[:, piece.start // pooling : piece.stop // pooling] = F.avg_pool3d(part[0], pooling)
+    return out
+
+
+def _distances_in(volume: Tensor, piece: slice, mind: MindConfig) -> Tensor:
+    """The patch distances (1, 12, d, H, W) of some slices of a volume (D, H, W)."""
+    margin = mind.radius + mind.dilation
+    start, stop = max(0, piece.start - margin), min(len(volume), piece.stop + margin)
+    part = volume[None, start:stop]
+    distances = part.new_empty(1, CHANNELS, *part.shape[1:])
+    _patch_distances(part, mind.radius, mind.dilation, distances)
+    return distances[:, :, piece.start - start : piece.stop - start]
+
+
+def _variance(distances: Tensor) -> Tensor:
+    """The local variance (B, 1, D, H, W) that goes with patch distances (B, 12, D, H, W)."""
+    return distances.mean(1, keepdim=True) - distances.amin(1, keepdim=True)
 
 
 def turned_mind(descriptor: Tensor, turn: np.ndarray) -> Tensor:
@@ -129,8 +168,11 @@ def _box_mean(volume: Tensor, radius: int) -> Tensor:
     return volume.div_(taps**3)
 
 
-def _normalise(distances: Tensor, floor: float) -> None:
-    """Turn distances (B, 12, D, H, W) into the descriptor, in place; on a CPU a few slices at a time."""
+def _normalise(distances: Tensor, floor: float, means: list[float] | None = None) -> None:
+    """Turn distances (B, 12, D, H, W) into the descriptor, in place; on a CPU a few slices at a time.
+
+    `means` are of the variance in each item, where that of the given voxels is not to count.
+    """
     variance = torch.empty_like(distances[:, :1])
     depth = distances.shape[2]
     thick = SLAB if distances.device.type == "cpu" else depth
@@ -140,7 +182,8 @@ def _normalise(distances: Tensor, floor: float) -> None:
         part -= part.amin(1, keepdim=True)
         torch.mean(part, 1, keepdim=True, out=variance[:, :, slab])
     # Slice by slice, then in double precision, which not every device has.
-    for one, mean in zip(variance, variance.mean((3, 4)).cpu().double().mean((1, 2)).tolist(), strict=True):
+    means = means or variance.mean((3, 4)).cpu().double().mean((1, 2)).tolist()
+    for one, mean in zip(variance, means, strict=True):
         low, high = (mean * factor for factor in VARIANCE_RANGE)
         # A constant image has no variance at all: its descriptor is 1, not 0 / 0.
         one.clamp_(max(low, floor, torch.finfo(variance.dtype).tiny), max(high, floor, 1e-30))

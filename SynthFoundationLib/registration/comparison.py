@@ -11,11 +11,12 @@ import torch
 
 from ..errors import InputError
 from ..features.extract import Backend, compute_features
-from ..features.mind import MindConfig
+from ..features.mind import MindConfig, pooled_mind
 from ..features.registry import Registry
 from ..features.weights import Weights, load_weights
 from ..geometry import resample
 from ..images import Image
+from .deformable import pooled
 from .described import LEARNED_COARSENING, Described
 
 # On coarse voxels the nearest neighbours already lie far apart.
@@ -53,13 +54,19 @@ class Descriptor:
         self.weights = weights if isinstance(weights, Weights) else None
         self.parts: list[tuple[str, int]] = []
 
-    def described(self, image: Image, beat: Callable[[], None] | None = None) -> Described:
-        """Features for placing structures exactly; `beat` is called while a network runs."""
-        learned = None if self.weights is None else _learned(image, self.weights, beat)
-        mind = compute_features(image, "mind", mind=FINE_MIND).data if "mind" in self.backend else None
+    def described(self, image: Image, beat: Callable[[], None] | None = None, pooling: int = 1) -> Described:
+        """Features for placing structures exactly; `beat` is called while a network runs.
+
+        On voxels that hold `pooling`³ of the image's, whose MIND-SSC is averaged.
+        """
+        wide = Image(pooled(image.data, pooling), image.grid.coarsened(pooling))
+        learned = None if self.weights is None else _learned(wide, self.weights, beat)
+        mind = None
+        if "mind" in self.backend:
+            mind = pooled_mind(image.data[:, None], pooling, FINE_MIND).flatten(0, 1)
         named = (("learned", learned), ("mind", mind))
         self.parts = [(name, len(part)) for name, part in named if part is not None]
-        return Described(learned, mind, image.grid)
+        return Described(learned, mind, wide.grid)
 
     def coarse(self, image: Image) -> torch.Tensor:
         """Features for finding the pose on voxels of a centimetre."""

@@ -42,6 +42,11 @@ class Velocity(NamedTuple):
         """The same velocity at the voxels of another grid."""
         return Velocity(resample(self.data, self.grid, grid, fill=0.0), grid)
 
+    def changed_as(self, coarser: Velocity) -> Velocity:
+        """This velocity with the change that led from it to another one on a coarser grid."""
+        change = Velocity(coarser.data - self.on(coarser.grid).data, coarser.grid)
+        return Velocity(self.data + change.on(self.grid).data, self.grid)
+
 
 class Level(NamedTuple):
     """What one resolution works on: features (C, D, H, W) of both images and their weight, on one grid."""

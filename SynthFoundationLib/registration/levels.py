@@ -64,17 +64,24 @@ def covers(grid: Grid, domain: Grid) -> bool:
 
 
 def compared(
-    fixed: Scan, moving: Scan, descriptor: Descriptor, linear: Transform, grid: Grid, beat: Beat
+    fixed: Scan,
+    moving: Scan,
+    descriptor: Descriptor,
+    linear: Transform,
+    grid: Grid,
+    pooling: int,
+    beat: Beat,
 ) -> Features:
-    """The features of both scans, which have about the grid's spacing already."""
+    """The features of both scans on `grid`, means over `pooling`³ voxels, about those that the scans have."""
+    finer = grid.refined(pooling)
     beat(0.1)
-    image = fixed.on(grid)
+    image = fixed.on(finer)
     beat(0.2)
-    fixed_seen = descriptor.described(image, lambda: beat(0.3))
+    fixed_seen = descriptor.described(image, lambda: beat(0.3), pooling)
     beat(0.5)
-    image = moving.on(grid, linear)
+    image = moving.on(finer, linear)
     beat(0.7)
-    return Features(fixed_seen, descriptor.described(image, lambda: beat(0.8)), grid)
+    return Features(fixed_seen, descriptor.described(image, lambda: beat(0.8), pooling), grid)
 
 
 def finest(features: Features, fixed: Scan, moving: Scan, linear: Transform, air_weight: float) -> Finest:

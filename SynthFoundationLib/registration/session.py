@@ -235,12 +235,15 @@ class RegistrationSession:
             seen = None if guides.masked else self._whole
             if seen is None:
                 if self._near is None:
-                    self._near = tuple(scan.at_spacing(grid.spacing[0]) for scan in self._scans)
+                    spacing = grid.spacing[0] / options.pooling
+                    self._near = tuple(scan.at_spacing(spacing) for scan in self._scans)
                 sides = zip(self._near, (fixed, moving), strict=True)
                 fixed, moving = (near.compared_like(scan) for near, scan in sides)
                 fixed, moving = self._look.uncut(fixed, moving, linear)
                 if self._features is None:
-                    self._features = compared(fixed, moving, self._descriptor, linear, grid, beat)
+                    self._features = compared(
+                        fixed, moving, self._descriptor, linear, grid, options.pooling, beat
+                    )
                 seen = finest(self._features, fixed, moving, linear, options.air_weight)
                 if not guides.masked:
                     self._whole = seen
@@ -255,10 +258,13 @@ class RegistrationSession:
             if not iterations[n]:
                 continue
             with course.stage(f"deformable {n + 1}") as beat:
-                velocity = refine_velocity(
+                level = seen.level(factor)
+                # What landmarks draw along would become too narrow on a velocity grid as fine as that.
+                fine = forces is None and level.grid.voxels <= options.velocity_voxels
+                refined = refine_velocity(
                     velocity,
-                    seen.level(factor),
-                    control,
+                    level,
+                    1 if fine else control,
                     iterations[n],
                     options.solver_iterations,
                     smoothness,
@@ -266,6 +272,9 @@ class RegistrationSession:
                     self.symmetric,
                     beat=beat,
                 )
+                # Details that are settled stay where landmarks draw nothing.
+                detailed = velocity is self._settled and refined.grid.voxels < velocity.grid.voxels
+                velocity = velocity.changed_as(refined) if detailed else refined
             course.state(f"deformable {n + 1}", partial(_forward, velocity, pose))
         with course.stage("folds") as beat:
             velocity = unfolded(velocity, beat)

@@ -117,7 +117,9 @@ class DeformableSettings:
     Attributes:
         voxels: about how many voxels the finest data grid has; bounds memory and time.
         levels: coarsening of the data grid per level, coarse to fine.
+        pooling: features are means over so many³ voxels of a finer grid, as edges lie between voxels, too.
         control: coarsening of the velocity grid against the data grid, per level.
+        velocity_voxels: data grids of no more voxels are the velocity's as well, unless landmarks pull.
         iterations: Gauss–Newton steps per level.
         update_iterations: the same when a result is brought up to date; 0 leaves a level out.
         solver_iterations: conjugate gradient steps in each of these.
@@ -129,7 +131,9 @@ class DeformableSettings:
 
     voxels: int = 2_000_000
     levels: tuple[int, ...] = (4, 2, 1)
+    pooling: int = 2
     control: tuple[int, ...] = (1, 1, 2)
+    velocity_voxels: int = 300_000
     iterations: tuple[int, ...] = (6, 5, 3)
     update_iterations: tuple[int, ...] = (0, 0, 2)
     solver_iterations: int = 20
@@ -171,7 +175,9 @@ class Settings:
 
 _DEFAULT = Settings()
 PRESETS = {
-    "fast": replace(_DEFAULT, deformable=replace(_DEFAULT.deformable, voxels=250_000)),
+    "fast": replace(
+        _DEFAULT, deformable=replace(_DEFAULT.deformable, voxels=250_000, pooling=1, velocity_voxels=0)
+    ),
     "default": _DEFAULT,
     "accurate": replace(_DEFAULT, deformable=replace(_DEFAULT.deformable, voxels=4_000_000)),
 }

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from SynthFoundationLib.errors import InputError
-from SynthFoundationLib.features.mind import mind_ssc, turned_mind
+from SynthFoundationLib.features.mind import MindConfig, mind_ssc, pooled_mind, turned_mind
 from SynthFoundationLib.geometry.turns import turned
 from SynthFoundationLib.registration.search import right_angle_turns
 
@@ -100,3 +100,28 @@ def test_the_descriptor_of_a_turned_image_is_the_turned_descriptor():
     for turn in right_angle_turns():
         expected = mind_ssc(turned(image, turn)[None], dilation=1)[0]
         torch.testing.assert_close(turned_mind(descriptor, turn), expected, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("pooling", [1, 2, 3])
+@pytest.mark.parametrize("mind", [MindConfig(), MindConfig(radius=0, dilation=1)])
+def test_pooled_in_pieces_it_is_the_mean_over_cells(pooling, mind):
+    shape = (60, 12, 18)  # more slices than one piece
+    image = torch.rand(2, 1, *shape, generator=torch.Generator().manual_seed(1))
+    whole = mind_ssc(image, *mind).numpy()
+    cells = whole.reshape(2, 12, 60 // pooling, pooling, 12 // pooling, pooling, 18 // pooling, pooling)
+
+    found = pooled_mind(image, pooling, mind)
+
+    np.testing.assert_allclose(found, cells.mean((3, 5, 7)), atol=1e-5)
+
+
+def test_pooled_the_air_beside_a_patient_is_as_flat_as_in_the_whole():
+    image = torch.full((1, 1, 96, 10, 10), 0.1)
+    image += 1e-4 * torch.rand(image.shape, generator=torch.Generator().manual_seed(2))
+    image[:, :, :24] = torch.rand(1, 1, 24, 10, 10, generator=torch.Generator().manual_seed(3))
+    whole = mind_ssc(image)
+
+    found = pooled_mind(image, 2)
+
+    assert whole[:, :, 40:].min() > 0.9
+    assert found[:, :, 20:].min() > 0.9

@@ -293,3 +293,16 @@ def test_transform_files_that_are_none(tmp_path):
         write_transform(Affine(), tmp_path / "nowhere" / "t.h5")
     with pytest.raises(InputError, match="singular"):
         Affine(np.diag([1.0, 1.0, 0.0, 1.0])).inverse()
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_finer_voxels_fill_the_same_box_and_are_made_coarse_again(factor):
+    turn = sitk.VersorTransform((1.0, 2.0, -1.0), 0.7).GetMatrix()
+    grid = Grid((5, 4, 3), (1.0, 2.0, 3.5), (10.0, -20.0, 5.0), turn)
+
+    finer = grid.refined(factor)
+
+    assert finer.size == tuple(n * factor for n in grid.size)
+    np.testing.assert_allclose(finer.extent, grid.extent)
+    np.testing.assert_allclose(finer.center, grid.center, atol=1e-9)
+    np.testing.assert_allclose(finer.coarsened(factor).matrix, grid.matrix, atol=1e-9)
