@@ -60,7 +60,7 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, noise_floor: flo
 
 
 @torch.no_grad()
-def pooled_mind(image: Tensor, pooling: int, mind: MindConfig = MindConfig()) -> Tensor:  # noqa: B008
+def pooled_mind(image: Tensor, pooling: int, mind: MindConfig) -> Tensor:
     """Means of `mind_ssc` over cells of pooling³ voxels: (B, 1, D, H, W) → (B, 12, D / pooling, …).
 
     Some slices at a time, so that the descriptor of all voxels is never held; the mean variance, which bounds
@@ -73,7 +73,7 @@ def pooled_mind(image: Tensor, pooling: int, mind: MindConfig = MindConfig()) ->
     pieces = [slice(z, min(z + step, depth)) for z in range(0, depth, step)]
     out = image.new_empty(len(image), CHANNELS, *(n // pooling for n in image.shape[2:]))
     for volume, channels in zip(image[:, 0], out, strict=True):
-        means = [float(_variance(_distances_in(volume, one, mind)).mean()) for one in pieces[::SAMPLED]]
+        means = [float(_settled(_distances_in(volume, one, mind)).mean()) for one in pieces[::SAMPLED]]
         for piece in pieces:
             part = _distances_in(volume, piece, mind)
             _normalise(part, 2 * mind.noise_floor**2, [sum(means) / len(means)])
@@ -89,11 +89,6 @@ def _distances_in(volume: Tensor, piece: slice, mind: MindConfig) -> Tensor:
     distances = part.new_empty(1, CHANNELS, *part.shape[1:])
     _patch_distances(part, mind.radius, mind.dilation, distances)
     return distances[:, :, piece.start - start : piece.stop - start]
-
-
-def _variance(distances: Tensor) -> Tensor:
-    """The local variance (B, 1, D, H, W) that goes with patch distances (B, 12, D, H, W)."""
-    return distances.mean(1, keepdim=True) - distances.amin(1, keepdim=True)
 
 
 def turned_mind(descriptor: Tensor, turn: np.ndarray) -> Tensor:
@@ -173,19 +168,28 @@ def _normalise(distances: Tensor, floor: float, means: list[float] | None = None
 
     `means` are of the variance in each item, where that of the given voxels is not to count.
     """
-    variance = torch.empty_like(distances[:, :1])
-    depth = distances.shape[2]
-    thick = SLAB if distances.device.type == "cpu" else depth
-    slabs = [slice(z, z + thick) for z in range(0, depth, thick)]
-    for slab in slabs:
-        part = distances[:, :, slab]
-        part -= part.amin(1, keepdim=True)
-        torch.mean(part, 1, keepdim=True, out=variance[:, :, slab])
+    variance = _settled(distances)
     # Slice by slice, then in double precision, which not every device has.
     means = means or variance.mean((3, 4)).cpu().double().mean((1, 2)).tolist()
     for one, mean in zip(variance, means, strict=True):
         low, high = (mean * factor for factor in VARIANCE_RANGE)
         # A constant image has no variance at all: its descriptor is 1, not 0 / 0.
         one.clamp_(max(low, floor, torch.finfo(variance.dtype).tiny), max(high, floor, 1e-30))
-    for slab in slabs:
+    for slab in _slabs(distances):
         distances[:, :, slab].div_(variance[:, :, slab]).neg_().exp_()
+
+
+def _settled(distances: Tensor) -> Tensor:
+    """Subtract the least distance at each voxel, in place; the mean of what is left (B, 1, D, H, W)."""
+    variance = torch.empty_like(distances[:, :1])
+    for slab in _slabs(distances):
+        part = distances[:, :, slab]
+        part -= part.amin(1, keepdim=True)
+        torch.mean(part, 1, keepdim=True, out=variance[:, :, slab])
+    return variance
+
+
+def _slabs(distances: Tensor) -> list[slice]:
+    depth = distances.shape[2]
+    thick = SLAB if distances.device.type == "cpu" else depth
+    return [slice(z, z + thick) for z in range(0, depth, thick)]

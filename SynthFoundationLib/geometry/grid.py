@@ -155,9 +155,11 @@ class Grid:
 
     def refined(self, factor: int) -> Grid:
         """Voxels of which `factor`³ fill one of this grid: what `coarsened` makes this grid of."""
+        if factor == 1:
+            return self
         origin = self.to_physical([(1 / factor - 1) / 2] * 3)
         size, spacing = (n * factor for n in self.size), (s / factor for s in self.spacing)
-        return self if factor == 1 else Grid(_three(size), _three(spacing), tuple(origin), self.direction)
+        return Grid(_three(size), _three(spacing), tuple(origin), self.direction)
 
     def cropped(self, start: Sequence[int], stop: Sequence[int]) -> Grid:
         """The voxels from index `start` up to, but not including, `stop`."""

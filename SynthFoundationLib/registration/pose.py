@@ -79,11 +79,11 @@ def refine_pose(
     """
     options = settings.linear
     domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin)
-    levels = [(max(domain.extent.max() / n, fixed.finest), options.stiffness, pose) for n in options.voxels]
-    count = len(levels) + alone
-    for number, (spacing, stiffness, start) in enumerate(levels):
+    start, count = pose, len(options.voxels) + alone
+    for number, voxels in enumerate(options.voxels):
+        spacing = max(domain.extent.max() / voxels, fixed.finest)
         level = _Level(fixed, moving, descriptor, options, domain.with_spacing(spacing))
-        pose = level.refined(pose, kind, stiffness, start, landmarks, _part(beat, number, count))
+        pose = level.refined(pose, kind, options.stiffness, start, landmarks, _part(beat, number, count))
     if not alone:
         return pose
     useful = (domain.extent.prod() / settings.deformable.voxels) ** (1 / 3)

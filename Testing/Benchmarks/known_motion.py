@@ -91,14 +91,11 @@ def shown(
     spacing = COARSER * np.array(fixed.GetSpacing())
     size = np.ceil(1.1 * extent(fixed) / spacing).astype(int)
     thick = spacing * np.where(np.arange(3) == spacing.argmax(), THICK, 1)
-    yield "as it is", sampled(scan, motion, spacing, size)
-    yield "thick slices", sampled(scan, motion, thick, np.ceil(size * spacing / thick).astype(int))
     whole = sampled(scan, motion, spacing, size)
-    cut = int(size.argmax())
-    yield (
-        "a third cut off",
-        whole[tuple(slice(round(CUT * n) if a == cut else 0, None) for a, n in enumerate(size))],
-    )
+    yield "as it is", whole
+    yield "thick slices", sampled(scan, motion, thick, np.ceil(size * spacing / thick).astype(int))
+    first = np.where(np.arange(3) == size.argmax(), np.round(CUT * size), 0).astype(int)
+    yield "a third cut off", whole[tuple(slice(n, None) for n in first.tolist())]
 
 
 def sampled(scan: sitk.Image, motion: sitk.Transform, spacing: np.ndarray, size: np.ndarray) -> sitk.Image:

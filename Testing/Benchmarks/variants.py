@@ -187,10 +187,8 @@ def compare(
     for one in variants(fixed, moving):
         if only and not one.name.startswith(tuple(only)):
             continue
-        found, expected = (
-            register(one.fixed, one.moving, transform=kind).transform,
-            Composite([plain, Affine(one.header)]),
-        )
+        found = register(one.fixed, one.moving, transform=kind).transform
+        expected = Composite([plain, Affine(one.header)])
         there = shown(one.moving, expected.apply(points), one.removed)
         there &= shown(one.fixed, points, one.removed)
         tell(one.name, apart(found, expected, points[there]))

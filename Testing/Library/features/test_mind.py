@@ -121,7 +121,7 @@ def test_pooled_the_air_beside_a_patient_is_as_flat_as_in_the_whole():
     image[:, :, :24] = torch.rand(1, 1, 24, 10, 10, generator=torch.Generator().manual_seed(3))
     whole = mind_ssc(image)
 
-    found = pooled_mind(image, 2)
+    found = pooled_mind(image, 2, MindConfig())
 
     assert whole[:, :, 40:].min() > 0.9
     assert found[:, :, 20:].min() > 0.9
