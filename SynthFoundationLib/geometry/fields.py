@@ -110,10 +110,10 @@ def index_lattice(like: torch.Tensor) -> torch.Tensor:
     return torch.stack((i, j, k), dim=-1)
 
 
-def exponential_voxels(velocity: torch.Tensor) -> torch.Tensor:
+def exponential_voxels(velocity: torch.Tensor, first_step: float = FIRST_STEP) -> torch.Tensor:
     """`exponential` for a velocity (3, D, H, W) in voxels."""
     largest = float(velocity.abs().max())
-    steps = max(1, math.ceil(math.log2(max(largest, 1e-6) / FIRST_STEP)))
+    steps = max(1, math.ceil(math.log2(max(largest, 1e-6) / first_step)))
     displacement = velocity / 2**steps
     for _ in range(steps):
         displacement = displacement + warp_by_voxels(displacement, displacement)

@@ -22,7 +22,7 @@ from .smoothness import Smoothness, solve
 from .warp import Warp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MAX_STEP_VOXELS = 1.5
 # Steps between two looks at the images while forces act: these may draw farther than one step goes.
@@ -30,6 +30,10 @@ FORCED_STEPS = 3
 # Share of the longest side by which the control grid exceeds the data, and its least and most voxels: room in
 # which the field tapers off to zero.
 TAPER, TAPER_VOXELS = 0.12, (3, 12)
+# In so many voxels of that room a step of refinement fades to zero, unless forces act there, too.
+STEP_TAPER = 4
+# Voxels that the first step of an exponential moves at most while only its end is asked for.
+FIRST_STEP = 0.25
 
 
 class Velocity(NamedTuple):
@@ -85,31 +89,34 @@ def refine_velocity(
     margin = int(np.clip(np.ceil(TAPER * max(cells.size)), *TAPER_VOXELS))
     grid = cells.padded(margin)
     velocity = velocity.on(grid)
+    room = margin if forces else min(margin, STEP_TAPER)
     current = to_voxels(velocity.data, grid)
+    near = _without(margin - room, current.shape)
     fixed, moving = Warp(level.fixed), Warp(level.moving)
     mix = strength = None
     for done in range(iterations):
         beat(done / iterations)
-        ahead = _inner(current, level.grid, control, margin)
+        ahead = _inner(current[near], level.grid, control, room)
         if mix is None:
             mix = channel_mix(level.fixed, level.moving, level.weight, ahead)
-        matrix, vector = _equations(level.fixed, moving, ahead, level.weight, mix, control, margin, beat)
+        matrix, vector = _equations(level.fixed, moving, ahead, level.weight, mix, control, beat)
         if symmetric:
-            back = _inner(-current, level.grid, control, margin)
+            back = _inner(-current[near], level.grid, control, room)
             other_matrix, other_vector = _equations(
-                level.moving, fixed, back, level.weight, mix, control, margin, beat
+                level.moving, fixed, back, level.weight, mix, control, beat
             )
             matrix, vector = (matrix + other_matrix) / 2, (vector - other_vector) / 2
         if strength is None:
             strength = mean_curvature(matrix)
+        matrix, vector = (F.pad(part, (room,) * 6) for part in (matrix, vector))
         for _ in range(FORCED_STEPS if forces else 1):
             left, right = matrix, vector
             if forces is not None:
                 extra = forces(Velocity(from_voxels(current, grid), grid))
                 left, right = left + extra.matrix * strength, right + extra.vector * strength
-            right = right.sub(smoothness(current), alpha=strength)
+            right = right.sub(smoothness(current)[near], alpha=strength)
             step = _limited(solve(left, right, smoothness, strength, solver_iterations, beat=beat))
-            current = current + step
+            current[near] += step
             vector = vector - apply_matrix(matrix, step) if forces else vector
         if forces is None and float(_length(step).mean()) < tolerance:
             break
@@ -135,23 +142,22 @@ def _equations(
     weight: torch.Tensor,
     mix: torch.Tensor,
     control: int,
-    margin: int,
     beat: Beat,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Normal equations on the control grid, in its voxels, zero in its margin."""
+    """Normal equations on the control grid, in its voxels."""
     equations = normal_equations(fixed, moving, displacement, weight, beat, mix)
-    padding = (margin,) * 6
-    return (
-        F.pad(pooled(equations.matrix, control), padding) * control**2,
-        F.pad(pooled(equations.vector, control), padding) * control,
-    )
+    return pooled(equations.matrix, control) * control**2, pooled(equations.vector, control) * control
 
 
 def _inner(velocity: torch.Tensor, grid: Grid, control: int, margin: int) -> torch.Tensor:
     """The displacement of a velocity on the control grid and its margin, in voxels of `grid`."""
-    displacement = exponential_voxels(velocity)
-    k, j, i = (slice(margin, n - margin) for n in displacement.shape[1:])
-    return spread(displacement[:, k, j, i], control, grid)
+    displacement = exponential_voxels(velocity, FIRST_STEP)
+    return spread(displacement[_without(margin, displacement.shape)], control, grid)
+
+
+def _without(margin: int, shape: Sequence[int]) -> tuple[slice, ...]:
+    """What lies inside the margin of a (C, D, H, W) tensor."""
+    return (slice(None), *(slice(margin, n - margin) for n in shape[1:]))
 
 
 def spread(displacement: torch.Tensor, control: int, grid: Grid) -> torch.Tensor:

@@ -105,8 +105,11 @@ def diagonal(matrix: torch.Tensor) -> torch.Tensor:
     return torch.stack((xx, yy, zz))
 
 
-def apply_matrix(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
-    """Per-voxel symmetric 3×3 matrix (6, …) times vector (3, …)."""
+def apply_matrix(matrix: torch.Tensor, vector: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """Per-voxel symmetric 3×3 matrix (6, …) times vector (3, …), written to `out` where that is given."""
+    out = torch.empty_like(vector) if out is None else out
     xx, xy, xz, yy, yz, zz = matrix
     x, y, z = vector
-    return torch.stack((xx * x + xy * y + xz * z, xy * x + yy * y + yz * z, xz * x + yz * y + zz * z))
+    for (a, b, c), row in zip(((xx, xy, xz), (xy, yy, yz), (xz, yz, zz)), out, strict=True):
+        torch.mul(a, x, out=row).addcmul_(b, y).addcmul_(c, z)
+    return out

@@ -21,7 +21,7 @@ from ..points import PointsLike
 from .comparison import Descriptor
 from .course import Course, OnState, Progress
 from .deformable import Velocity, refine_velocity
-from .folding import unfolded
+from .folding import Flow, unfolded
 from .guides import Guides, Landmarks, check_near, read_guides
 from .landmarks import contradict, pull_of_landmarks
 from .levels import Features, Finest, compared, covers, data_grid, finest, searched
@@ -166,11 +166,11 @@ class RegistrationSession:
             course = Course(self._shares(), progress, on_state)
             look = self._look.under(fixed, moving) if guides.masked else self._look
             pose = self._aligned(fixed, moving, guides, look, course)
-            velocity = None
+            flow = None
             if self.kind == "deformable":
-                velocity = self._deformed(fixed, moving, pose, guides, course)
-            forward, backward = _transforms(velocity, pose)
-        field_grid = None if velocity is None else velocity.grid
+                flow = self._deformed(fixed, moving, pose, guides, course)
+            forward, backward = _transforms(flow, pose)
+        field_grid = None if flow is None else flow.velocity.grid
         measure = partial(
             describe, look, self._recognised, forward, backward, guides.landmarks, pose.transform, field_grid
         )
@@ -226,8 +226,8 @@ class RegistrationSession:
             self._recognised = cache(partial(look.recognised, refined.transform))
         return refined
 
-    def _deformed(self, fixed: Scan, moving: Scan, pose: Pose, guides: Guides, course: Course) -> Velocity:
-        """The velocity whose exponential, followed by the pose, aligns the images."""
+    def _deformed(self, fixed: Scan, moving: Scan, pose: Pose, guides: Guides, course: Course) -> Flow:
+        """What, followed by the pose, aligns the images."""
         options, linear = self.settings.deformable, pose.transform
         grid = data_grid(fixed, moving, linear, options)
         iterations = self._iterations()
@@ -277,10 +277,10 @@ class RegistrationSession:
                 velocity = velocity.changed_as(refined) if detailed else refined
             course.state(f"deformable {n + 1}", partial(_forward, velocity, pose))
         with course.stage("folds") as beat:
-            velocity = unfolded(velocity, beat)
+            flow = unfolded(velocity, beat)
         if self._settled is None or guides.landmarks is None:
-            self._settled = velocity
-        return velocity
+            self._settled = flow.velocity
+        return flow
 
     def _forces(self, guides: Guides, linear: Transform) -> Callable[[Velocity], Forces] | None:
         if guides.landmarks is None:
@@ -310,13 +310,12 @@ def _forward(velocity: Velocity, pose: Pose) -> Transform:
     return Composite([field, *pose.transform.transforms])
 
 
-def _transforms(velocity: Velocity | None, pose: Pose) -> tuple[Transform, Transform]:
-    """Both directions; without a velocity the pose alone."""
+def _transforms(flow: Flow | None, pose: Pose) -> tuple[Transform, Transform]:
+    """Both directions; without a flow the pose alone."""
     linear = pose.transform
-    if velocity is None:
+    if flow is None:
         return linear, linear.inverse()
-    forward, backward = (exponential(sign * velocity.data, velocity.grid).cpu() for sign in (1, -1))
-    field = DisplacementField(forward, velocity.grid, backward)
+    field = DisplacementField(flow.forward.cpu(), flow.velocity.grid, flow.backward.cpu())
     return (
         Composite([field, *linear.transforms]),
         Composite([*linear.inverse().transforms, field.inverse()]),

@@ -137,8 +137,8 @@ class DeformableSettings:
     iterations: tuple[int, ...] = (6, 5, 3)
     update_iterations: tuple[int, ...] = (0, 0, 2)
     solver_iterations: int = 20
-    bending: float = 10.0
-    stretching: float = 1.0
+    bending: float = 4.5
+    stretching: float = 0.45
     slice_share: float = 0.3
     margin: float = 0.02
     air_weight: float = 0.05
