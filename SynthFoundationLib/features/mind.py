@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,10 +17,11 @@ from SynthFoundationLib.geometry.turns import turned
 CHANNELS = 12
 # The local variance may lie this far from its mean over the image.
 VARIANCE_RANGE = (1e-3, 1e3)
-# Slices normalised at a time: twelve channels of them stay in the processor's cache.
-SLAB = 4
-# Slices of a pooled descriptor computed at a time, and of how many pieces one tells the mean variance.
-PIECE, SAMPLED = 24, 4
+# Voxels normalised at a time: twelve channels of them stay in the processor's cache.
+TOGETHER = 65_536
+# Slices and rows of a pooled descriptor computed at a time, and of how many such pieces one tells the mean
+# variance.
+SLICES, ROWS, SAMPLED = 24, 48, 4
 
 
 class MindConfig(NamedTuple):
@@ -54,7 +56,7 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, noise_floor: flo
     # One by one, volumes stay in a processor's cache; a GPU is quicker with many at once.
     together = 1 if image.device.type == "cpu" else max(1, len(image))
     for volumes, channels in zip(image[:, 0].split(together), out.split(together), strict=True):
-        _patch_distances(volumes, radius, dilation, channels)
+        _patch_distances(_surrounded(volumes, radius + dilation), radius, dilation, channels)
         _normalise(channels, 2 * noise_floor**2)
     return out
 
@@ -63,32 +65,70 @@ def mind_ssc(image: Tensor, radius: int = 1, dilation: int = 2, noise_floor: flo
 def pooled_mind(image: Tensor, pooling: int, mind: MindConfig) -> Tensor:
     """Means of `mind_ssc` over cells of pooling³ voxels: (B, 1, D, H, W) → (B, 12, D / pooling, …).
 
-    Some slices at a time, so that the descriptor of all voxels is never held; the mean variance, which bounds
-    the local one, is that of every fourth piece. Sides must be multiples of `pooling`.
+    Piece by piece, so that what is computed stays in the cache and the descriptor of all voxels is never
+    held; the mean variance, which bounds the local one, is that of every fourth piece. Sides are multiples
+    of `pooling`.
     """
     if pooling == 1:
         return mind_ssc(image, *mind)
-    depth = image.shape[2]
-    step = pooling * max(1, PIECE // pooling)
-    pieces = [slice(z, min(z + step, depth)) for z in range(0, depth, step)]
+    around = _surrounded(image[:, 0], mind.radius + mind.dilation)
+    pieces = list(_pieces(image, pooling))
     out = image.new_empty(len(image), CHANNELS, *(n // pooling for n in image.shape[2:]))
-    for volume, channels in zip(image[:, 0], out, strict=True):
-        means = [float(_settled(_distances_in(volume, one, mind)).mean()) for one in pieces[::SAMPLED]]
+    room = image.new_empty(CHANNELS * max(piece.voxels for piece in pieces))
+    for volume, channels in zip(around, out, strict=True):
+        means = [float(_settled(piece.distances(volume, mind, room)).mean()) for piece in pieces[::SAMPLED]]
+        mean = sum(means) / len(means)
         for piece in pieces:
-            part = _distances_in(volume, piece, mind)
-            _normalise(part, 2 * mind.noise_floor**2, [sum(means) / len(means)])
-            channels[:, piece.start // pooling : piece.stop // pooling] = F.avg_pool3d(part[0], pooling)
+            part = piece.distances(volume, mind, room)
+            _normalise(part, 2 * mind.noise_floor**2, [mean])
+            slices, rows = piece.cells(pooling)
+            channels[:, slices, rows] = F.avg_pool3d(part[0], pooling)
     return out
 
 
-def _distances_in(volume: Tensor, piece: slice, mind: MindConfig) -> Tensor:
-    """The patch distances (1, 12, d, H, W) of some slices of a volume (D, H, W)."""
-    margin = mind.radius + mind.dilation
-    start, stop = max(0, piece.start - margin), min(len(volume), piece.stop + margin)
-    part = volume[None, start:stop]
-    distances = part.new_empty(1, CHANNELS, *part.shape[1:])
-    _patch_distances(part, mind.radius, mind.dilation, distances)
-    return distances[:, :, piece.start - start : piece.stop - start]
+class _Piece(NamedTuple):
+    """Some slices and rows of a volume, all of their voxels."""
+
+    slices: slice
+    rows: slice
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return (*(part.stop - part.start for part in (self.slices, self.rows)), self.width)
+
+    @property
+    def voxels(self) -> int:
+        return math.prod(self.shape)
+
+    def cells(self, pooling: int) -> tuple[slice, slice]:
+        """Where its means belong."""
+        slices, rows = (
+            slice(part.start // pooling, part.stop // pooling) for part in (self.slices, self.rows)
+        )
+        return slices, rows
+
+    def distances(self, surrounded: Tensor, mind: MindConfig, room: Tensor) -> Tensor:
+        """Its patch distances (1, 12, …), written to `room`."""
+        margin = 2 * (mind.radius + mind.dilation)
+        slices, rows = (slice(part.start, part.stop + margin) for part in (self.slices, self.rows))
+        out = room[: CHANNELS * self.voxels].view(1, CHANNELS, *self.shape)
+        _patch_distances(surrounded[None, slices, rows], mind.radius, mind.dilation, out)
+        return out
+
+
+def _pieces(image: Tensor, pooling: int) -> Iterator[_Piece]:
+    depth, height, width = image.shape[2:]
+    most = SLICES, ROWS if image.device.type == "cpu" else height
+    deep, high = (pooling * max(1, n // pooling) for n in most)
+    for z in range(0, depth, deep):
+        for y in range(0, height, high):
+            yield _Piece(slice(z, min(z + deep, depth)), slice(y, min(y + high, height)), width)
+
+
+def _surrounded(volume: Tensor, margin: int) -> Tensor:
+    """(B, D, H, W) continued by so many voxels at all ends."""
+    return F.pad(volume[:, None], (margin,) * 6, mode="replicate")[:, 0]
 
 
 def turned_mind(descriptor: Tensor, turn: np.ndarray) -> Tensor:
@@ -102,17 +142,16 @@ def turned_mind(descriptor: Tensor, turn: np.ndarray) -> Tensor:
     return turned(torch.cat(groups), turn)
 
 
-def _patch_distances(volume: Tensor, radius: int, dilation: int, out: Tensor) -> None:
-    """Fill out (B, 12, D, H, W) with the mean squared patch differences d_pq of volume (B, D, H, W).
+def _patch_distances(surrounded: Tensor, radius: int, dilation: int, out: Tensor) -> None:
+    """Fill out (B, 12, D, H, W) with the mean squared patch differences d_pq of a `_surrounded` volume.
 
     Pairs with the same difference q - p share one squared-difference image: there are 6 of these, and each
     gives two channels as shifted views of it.
     """
-    margin = dilation + radius
-    padded = F.pad(volume[:, None], (margin,) * 6, mode="replicate")[:, 0]
+    shape = out.shape[2:]
     for index, (first, second, sign) in enumerate(_differences()):
         # Pairs (p, q) = (-e_first, ± e_second) and (∓ e_second, e_first); q - p = e_first ± e_second.
-        start, sides = [dilation] * 3, [side + 2 * radius for side in volume.shape[1:]]
+        start, sides = [dilation] * 3, [side + 2 * radius for side in shape]
         start[first] = 0
         sides[first] += dilation
         sides[second] += dilation
@@ -121,13 +160,13 @@ def _patch_distances(volume: Tensor, radius: int, dilation: int, out: Tensor) ->
         stop = list(start)
         stop[first] += dilation
         stop[second] += sign * dilation
-        difference = _crop(padded, start, sides) - _crop(padded, stop, sides)
-        means = _box_mean(difference.square_(), radius)
+        difference = _crop(surrounded, start, sides) - _crop(surrounded, stop, sides)
+        sums, count = _box_sum(difference.square_(), radius), (2 * radius + 1) ** 3
         shift = [0, 0, 0]
         shift[second] = dilation if sign > 0 else 0
-        out[:, 2 * index] = _crop(means, shift, volume.shape[1:])
+        torch.div(_crop(sums, shift, shape), count, out=out[:, 2 * index])
         shift[first], shift[second] = dilation, dilation - shift[second]
-        out[:, 2 * index + 1] = _crop(means, shift, volume.shape[1:])
+        torch.div(_crop(sums, shift, shape), count, out=out[:, 2 * index + 1])
 
 
 def _differences() -> Iterator[tuple[int, int, int]]:
@@ -151,16 +190,15 @@ def _crop(volume: Tensor, start: list[int], sides: list[int] | torch.Size) -> Te
     return volume
 
 
-def _box_mean(volume: Tensor, radius: int) -> Tensor:
-    """Return the mean over (2 radius + 1)³ neighbourhoods inside: (B, D, H, W) → (B, D - 2 radius, …)."""
-    taps = 2 * radius + 1
-    for axis in (1, 2, 3):
+def _box_sum(volume: Tensor, radius: int) -> Tensor:
+    """Return the sum over (2 radius + 1)³ neighbourhoods inside: (B, D, H, W) → (B, D - 2 radius, …)."""
+    for axis in (1, 2, 3) if radius else ():
         length = volume.shape[axis] - 2 * radius
-        total = volume.narrow(axis, 0, length).clone()
-        for tap in range(1, taps):
+        total = volume.narrow(axis, 0, length) + volume.narrow(axis, 1, length)
+        for tap in range(2, 2 * radius + 1):
             total += volume.narrow(axis, tap, length)
         volume = total
-    return volume.div_(taps**3)
+    return volume
 
 
 def _normalise(distances: Tensor, floor: float, means: list[float] | None = None) -> None:
@@ -190,6 +228,6 @@ def _settled(distances: Tensor) -> Tensor:
 
 
 def _slabs(distances: Tensor) -> list[slice]:
-    depth = distances.shape[2]
-    thick = SLAB if distances.device.type == "cpu" else depth
+    depth, height, width = distances.shape[2:]
+    thick = max(1, TOGETHER // (height * width)) if distances.device.type == "cpu" else depth
     return [slice(z, z + thick) for z in range(0, depth, thick)]

@@ -105,10 +105,10 @@ def test_the_descriptor_of_a_turned_image_is_the_turned_descriptor():
 @pytest.mark.parametrize("pooling", [1, 2, 3])
 @pytest.mark.parametrize("mind", [MindConfig(), MindConfig(radius=0, dilation=1)])
 def test_pooled_in_pieces_it_is_the_mean_over_cells(pooling, mind):
-    shape = (60, 12, 18)  # more slices than one piece
+    shape = (30, 54, 18)  # more slices and rows than one piece
     image = torch.rand(2, 1, *shape, generator=torch.Generator().manual_seed(1))
     whole = mind_ssc(image, *mind).numpy()
-    cells = whole.reshape(2, 12, 60 // pooling, pooling, 12 // pooling, pooling, 18 // pooling, pooling)
+    cells = whole.reshape(2, 12, 30 // pooling, pooling, 54 // pooling, pooling, 18 // pooling, pooling)
 
     found = pooled_mind(image, pooling, mind)
 
