@@ -252,7 +252,6 @@ class RegistrationSession:
                 self._searched = searched(seen, self.settings.discrete, beat)
             course.state("discrete", partial(_forward, self._searched, pose))
         velocity = self._settled or self._searched
-        smoothness = Smoothness(guides.stiffness * options.bending, guides.stiffness * options.stretching)
         forces = self._forces(guides, linear)
         for n, (factor, control) in enumerate(zip(options.levels, options.control, strict=True)):
             if not iterations[n]:
@@ -261,13 +260,14 @@ class RegistrationSession:
                 level = seen.level(factor)
                 # What landmarks draw along would become too narrow on a velocity grid as fine as that.
                 fine = forces is None and level.grid.voxels <= options.velocity_voxels
+                stiffness = guides.stiffness * (options.fine_stiffness if fine and control > 1 else 1.0)
                 refined = refine_velocity(
                     velocity,
                     level,
                     1 if fine else control,
                     iterations[n],
                     options.solver_iterations,
-                    smoothness,
+                    Smoothness(stiffness * options.bending, stiffness * options.stretching),
                     forces,
                     self.symmetric,
                     beat=beat,

@@ -124,6 +124,7 @@ class DeformableSettings:
         update_iterations: the same when a result is brought up to date; 0 leaves a level out.
         solver_iterations: conjugate gradient steps in each of these.
         bending, stretching: smoothness, in units of the mean data curvature.
+        fine_stiffness: how many times smoother a velocity on all voxels of the finest grid has to be.
         slice_share: no voxels finer than this share of the thickest slice; between slices nothing matches.
         margin: how much air around the patient takes part, as a share of his longest side.
         air_weight: how much air counts against the patient.
@@ -134,11 +135,12 @@ class DeformableSettings:
     pooling: int = 2
     control: tuple[int, ...] = (1, 1, 2)
     velocity_voxels: int = 300_000
-    iterations: tuple[int, ...] = (6, 5, 3)
+    iterations: tuple[int, ...] = (6, 8, 3)
     update_iterations: tuple[int, ...] = (0, 0, 2)
     solver_iterations: int = 20
-    bending: float = 4.5
-    stretching: float = 0.45
+    bending: float = 3.0
+    stretching: float = 0.3
+    fine_stiffness: float = 2.0
     slice_share: float = 0.3
     margin: float = 0.02
     air_weight: float = 0.05
@@ -155,7 +157,7 @@ class Settings:
     linear: LinearSettings = field(default_factory=LinearSettings)
     discrete: DiscreteSettings = field(default_factory=DiscreteSettings)
     deformable: DeformableSettings = field(default_factory=DeformableSettings)
-    landmark_weight: float = 3000.0
+    landmark_weight: float = 1400.0
 
     @classmethod
     def preset(cls, name: str) -> Settings:
