@@ -13,7 +13,7 @@ from SynthFoundationLib.registration.discrete import displacement_by_search
 from SynthFoundationLib.registration.smoothness import Smoothness
 
 N = 32
-SMOOTH = Smoothness(3.5, 0.35)
+SMOOTH = Smoothness(3.0, 0.3)
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 GRID = Grid((N, N, N), (2.0, 2.0, 2.0), (-30.0, 12.0, 5.0), OBLIQUE)
 
