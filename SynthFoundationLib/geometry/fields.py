@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .lookup import Lookup, pays
-from .sampling import sample_at_index
+from .sampling import displaced
 
 if TYPE_CHECKING:
     from .grid import Grid
@@ -100,14 +100,7 @@ def warp_by_voxels(volume: torch.Tensor, displacement: torch.Tensor) -> torch.Te
     """Volume (C, D, H, W) read at i + d(i), d (3, D, H, W) in voxels; borders are repeated."""
     if pays(volume, displacement[0].numel()) and displacement.dtype == volume.dtype:
         return Lookup(volume).displaced(displacement)
-    return sample_at_index(volume, index_lattice(displacement) + displacement.movedim(0, -1))
-
-
-def index_lattice(like: torch.Tensor) -> torch.Tensor:
-    """Voxel indices (i, j, k) of a (C, D, H, W) tensor → (D, H, W, 3)."""
-    ranges = [torch.arange(n, dtype=like.dtype, device=like.device) for n in like.shape[1:]]
-    k, j, i = torch.meshgrid(*ranges, indexing="ij")
-    return torch.stack((i, j, k), dim=-1)
+    return displaced(volume, displacement)
 
 
 def exponential_voxels(velocity: torch.Tensor, first_step: float = FIRST_STEP) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Linear interpolation on a CPU as sums of table rows: several times faster than `grid_sample`.
+"""Linear interpolation of many channels on a CPU as sums of table rows: faster than `grid_sample`.
 
 A voxel's channels lie side by side as one row of a table; a point's value is the sum of the eight rows around
 it, each times its weight, which is what an embedding bag computes.
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 # Points at a time: what is computed for them stays in the cache.
 CHUNK = 32_768
 # Below so many channels, or points for a voxel of the volume, `grid_sample` is as fast.
-LEAST_CHANNELS = 3
+LEAST_CHANNELS = 8
 LEAST_SHARE = 0.25
 CORNERS = [corner[::-1] for corner in itertools.product((0, 1), repeat=3)]  # (i, j, k)
 

@@ -7,6 +7,7 @@ valid up to half a voxel beyond its centre, everything farther is `fill`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 Interpolation = Literal["linear", "nearest"]
 _MODES = {"linear": "bilinear", "nearest": "nearest"}
 _SLAB_POINTS = 2_000_000
+# Items of a batch for each thread, and the least number of points in one.
+_HANDS = 4
+_LEAST_POINTS = 1024
+# Points of a displacement at a time, or as many slices as there are threads.
+_SLICE_POINTS = 262_144
 
 
 def normalised(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -49,10 +55,54 @@ def sample_at_index(
     if mode == "linear" and lookup.pays(volume, index.numel() // 3):
         values = lookup.Lookup(volume)(index)
     else:
-        grid = normalised(index.reshape(1, 1, 1, -1, 3), shape)
-        values = F.grid_sample(volume[None], grid, _MODES[mode], "border", align_corners=False)
-        values = values.reshape(volume.shape[0], *index.shape[:-1])
+        values = _dealt_out(volume, normalised(index, shape), mode)
     return _filled(values, index, shape, fill)
+
+
+def _dealt_out(volume: torch.Tensor, places: torch.Tensor, mode: Interpolation) -> torch.Tensor:
+    """`grid_sample` at places (..., 3) → (C, ...); on a CPU, dealt out as a batch.
+
+    There each item of a batch is one thread's work: one volume at many places would be that of a single one.
+    """
+    points = places.reshape(-1, 3)
+    hands = 1
+    if volume.device.type == "cpu":
+        hands = max(1, min(_HANDS * torch.get_num_threads(), len(points) // _LEAST_POINTS))
+    each = math.ceil(len(points) / hands)
+    dealt = F.pad(points, (0, 0, 0, hands * each - len(points))).view(hands, 1, 1, each, 3)
+    values = F.grid_sample(
+        volume.expand(hands, *volume.shape), dealt, _MODES[mode], "border", align_corners=False
+    )
+    values = values.movedim(0, 1).reshape(len(volume), hands * each)[:, : len(points)]
+    return values.reshape(len(volume), *places.shape[:-1])
+
+
+def displaced(volume: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
+    """Volume (C, D, H, W) read at i + d(i), d (3, D, H, W) in voxels; borders are repeated.
+
+    What `sample_at_index` makes of these places, without forming all of them; each slice is dealt out.
+    """
+    depth, height, width = displacement.shape[1:]
+    shifts, scales = [], []
+    for axis, size in enumerate(volume.shape[:0:-1]):
+        across = [1, 1, 1]
+        across[2 - axis] = displacement.shape[3 - axis]
+        index = torch.arange(across[2 - axis], dtype=displacement.dtype, device=displacement.device)
+        shifts.append(((2 * index + 1) / size - 1).view(across))
+        scales.append(2 / size)
+    values = volume.new_empty((len(volume), depth, height, width))
+    rows = min(depth, max(torch.get_num_threads(), _SLICE_POINTS // (height * width)))
+    places = displacement.new_empty((rows, 1, height, width, 3))
+    for start in range(0, depth, rows):
+        slab = slice(start, min(start + rows, depth))
+        here = places[: slab.stop - slab.start]
+        for axis, (shift, scale) in enumerate(zip(shifts, scales, strict=True)):
+            along = shift if axis < 2 else shift[slab]
+            torch.add(along, displacement[axis, slab], alpha=scale, out=here[:, 0, ..., axis])
+        dealt = volume.expand(len(here), *volume.shape)
+        found = F.grid_sample(dealt, here, "bilinear", "border", align_corners=False)
+        values[:, slab] = found[:, :, 0].movedim(1, 0)
+    return values
 
 
 def _filled(

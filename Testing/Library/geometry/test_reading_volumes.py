@@ -8,8 +8,9 @@ import SimpleITK as sitk
 import torch
 from scipy import ndimage
 
-from SynthFoundationLib.geometry import Affine, Grid, resample
+from SynthFoundationLib.geometry import Affine, Grid, resample, sampling
 from SynthFoundationLib.geometry import lookup as lookup_module
+from SynthFoundationLib.geometry.fields import warp_by_voxels
 from SynthFoundationLib.geometry.lookup import Lookup, pays
 from SynthFoundationLib.geometry.sampling import sample_at_index
 from SynthFoundationLib.geometry.turns import turned
@@ -43,15 +44,45 @@ def test_a_lookup_moves_voxels_as_scipy_does(shape, monkeypatch):
     np.testing.assert_allclose(Lookup(volume).displaced(displacement), scipy_values(volume, index), atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["linear", "nearest"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_points_dealt_out_to_threads_are_read_as_scipy_reads_them(mode, threads, monkeypatch):
+    """None, one, fewer than there are threads, and numbers that do not divide by them."""
+    monkeypatch.setattr(sampling, "_LEAST_POINTS", 2)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    generator = torch.Generator().manual_seed(2)
+    volume = torch.randn(2, 6, 5, 7, generator=generator)
+    for count in (0, 1, 2, 25, 101):
+        index = torch.rand(count, 3, generator=generator) * 9 - 1.5
+        index = index.floor() + 0.4 if mode == "nearest" else index  # halves are rounded either way
+        places = index.round() if mode == "nearest" else index
+        values = sample_at_index(volume, index, mode)
+        np.testing.assert_allclose(values, scipy_values(volume, places), atol=1e-5)
+
+
+@pytest.mark.parametrize("points", [1, 100, 10**6])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_few_channels_are_moved_as_scipy_moves_them(shape, points, monkeypatch):
+    monkeypatch.setattr(sampling, "_SLICE_POINTS", points)
+    generator = torch.Generator().manual_seed(3)
+    volume = torch.randn(3, *(n + 2 for n in shape), generator=generator)
+    displacement = 3 * torch.randn(3, *shape, generator=generator)
+    k, j, i = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
+    index = np.stack((i, j, k), -1) + np.moveaxis(displacement.numpy(), 0, -1)
+    found = warp_by_voxels(volume, displacement)
+    # Places are told to `grid_sample` as shares of a side, in single precision: to about 1e-7 of 52 voxels.
+    np.testing.assert_allclose(found, scipy_values(volume, index), atol=3e-5)
+
+
 def test_both_ways_of_reading_agree_and_the_fast_one_is_used_where_it_pays():
     generator = torch.Generator().manual_seed(1)
-    volume = torch.randn(6, 9, 8, 7, generator=generator)
+    volume = torch.randn(8, 9, 8, 7, generator=generator)
     index = torch.rand(500, 3, generator=generator) * 9 - 1
     assert pays(volume, 500)
     assert not pays(volume, 5)
     assert not pays(volume[:1], 500)
     assert not pays(volume.double(), 500)
-    one_by_one = torch.cat([sample_at_index(volume[c : c + 1], index, fill=7.0) for c in range(6)])
+    one_by_one = torch.cat([sample_at_index(volume[c : c + 1], index, fill=7.0) for c in range(8)])
     torch.testing.assert_close(sample_at_index(volume, index, fill=7.0), one_by_one, atol=1e-5, rtol=0)
 
 
