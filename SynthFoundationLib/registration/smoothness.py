@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import torch
 
 from .course import Beat, silent
 from .newton import apply_matrix, diagonal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Sums over so many voxels at a time stay in the cache.
 VOXELS_AT_ONCE = 131_072
@@ -30,40 +36,57 @@ class Smoothness:
     def __call__(self, field: torch.Tensor) -> torch.Tensor:
         """The operator applied to (3, D, H, W)."""
         result = torch.zeros_like(field)
-        self.add_to(result, field, 1.0, torch.empty_like(field))
+        self.onto(result, field, 1.0)()
         return result
 
-    def add_to(self, result: torch.Tensor, field: torch.Tensor, strength: float, room: torch.Tensor) -> None:
-        """Add `strength` times the operator applied to (3, D, H, W); `room` of that shape is overwritten.
+    def onto(self, result: torch.Tensor, field: torch.Tensor, strength: float) -> Callable[[], None]:
+        """What adds `strength` times the operator applied to `field`, both (3, D, H, W), to `result`.
 
-        Memory asked for anew in each step of a solver would take longer than the sums.
+        A solver calls it in each step, where new memory, and views of it, would take longer than the sums.
         """
         if not self.bending:
-            _add_differences(result, field, 6 * self.stretching * strength, self.stretching * strength)
-            return
-        _add_differences(room.zero_(), field, 6, 1)
-        centre = (6 * self.bending + self.stretching) * strength
-        _add_differences(result, room, centre, self.bending * strength)
+            differences = _Differences(result, field)
+            return partial(differences.add, 6 * self.stretching * strength, self.stretching * strength)
+        room = torch.empty_like(field)
+        once, twice = _Differences(room, field), _Differences(result, room)
+
+        def add() -> None:
+            room.zero_()
+            once.add(6, 1)
+            twice.add((6 * self.bending + self.stretching) * strength, self.bending * strength)
+
+        return add
 
 
-def _add_differences(result: torch.Tensor, field: torch.Tensor, centre: float, neighbour: float) -> None:
-    """Add `centre` times each voxel minus `neighbour` times its six neighbours, zero beyond the borders.
+class _Differences:
+    """Sums over each voxel of a field and its six neighbours, zero beyond the borders, onto another."""
 
-    With 6 and 1 this is −Δ in voxels.
-    """
-    depth, height, width = field.shape[1:]
-    rows = max(1, VOXELS_AT_ONCE // (height * width))
-    for start in range(0, depth, rows):
-        stop = min(start + rows, depth)
-        low, high = max(start, 1), min(stop, depth - 1)
-        part, own = result[:, start:stop], field[:, start:stop]
-        part.add_(own, alpha=centre)
-        part[:, low - start :].sub_(field[:, low - 1 : stop - 1], alpha=neighbour)
-        part[:, : high - start].sub_(field[:, start + 1 : high + 1], alpha=neighbour)
-        for axis in (2, 3):
-            length = own.shape[axis] - 1
-            part.narrow(axis, 1, length).sub_(own.narrow(axis, 0, length), alpha=neighbour)
-            part.narrow(axis, 0, length).sub_(own.narrow(axis, 1, length), alpha=neighbour)
+    def __init__(self, result: torch.Tensor, field: torch.Tensor) -> None:
+        """Take views of both (3, D, H, W), some slices after the other."""
+        depth, height, width = field.shape[1:]
+        rows = max(1, VOXELS_AT_ONCE // (height * width))
+        self._own, self._neighbours = [], []
+        for start in range(0, depth, rows):
+            stop = min(start + rows, depth)
+            low, high = max(start, 1), min(stop, depth - 1)
+            part, own = result[:, start:stop], field[:, start:stop]
+            pairs = [
+                (part[:, low - start :], field[:, low - 1 : stop - 1]),
+                (part[:, : high - start], field[:, start + 1 : high + 1]),
+            ]
+            for axis in (2, 3):
+                length = own.shape[axis] - 1
+                pairs.append((part.narrow(axis, 1, length), own.narrow(axis, 0, length)))
+                pairs.append((part.narrow(axis, 0, length), own.narrow(axis, 1, length)))
+            self._own.append((part, own))
+            self._neighbours.append(pairs)
+
+    def add(self, centre: float, neighbour: float) -> None:
+        """Add `centre` times each voxel minus `neighbour` times its neighbours; with 6 and 1 this is −Δ."""
+        for (part, own), pairs in zip(self._own, self._neighbours, strict=True):
+            part.add_(own, alpha=centre)
+            for near, next_to in pairs:
+                near.sub_(next_to, alpha=neighbour)
 
 
 def solve(
@@ -80,14 +103,15 @@ def solve(
     solution, residual = torch.zeros_like(vector), vector.clone()
     preconditioned = residual / scale
     direction = preconditioned.clone()
-    image, room = torch.empty_like(vector), torch.empty_like(vector)
+    image = torch.empty_like(vector)
+    smooth = smoothness.onto(image, direction, strength)
     energy = first = _product(residual, preconditioned)
     if float(first) <= 0:
         return solution
     for _ in range(iterations):
         beat()
         apply_matrix(matrix, direction, out=image)
-        smoothness.add_to(image, direction, strength, room)
+        smooth()
         step = energy / _product(direction, image)
         solution.addcmul_(direction, step)
         residual.addcmul_(image, -step)
