@@ -37,6 +37,7 @@ from .smoothness import Smoothness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .course import Beat
     from .deformable import Forces
 
 TransformKind = Literal["rigid", "affine", "deformable"]
@@ -228,59 +229,76 @@ class RegistrationSession:
 
     def _deformed(self, fixed: Scan, moving: Scan, pose: Pose, guides: Guides, course: Course) -> Flow:
         """What, followed by the pose, aligns the images."""
-        options, linear = self.settings.deformable, pose.transform
-        grid = data_grid(fixed, moving, linear, options)
-        iterations = self._iterations()
+        linear = pose.transform
         with course.stage("features") as beat:
-            seen = None if guides.masked else self._whole
-            if seen is None:
-                if self._near is None:
-                    spacing = grid.spacing[0] / options.pooling
-                    self._near = tuple(scan.at_spacing(spacing) for scan in self._scans)
-                sides = zip(self._near, (fixed, moving), strict=True)
-                fixed, moving = (near.compared_like(scan) for near, scan in sides)
-                fixed, moving = self._look.uncut(fixed, moving, linear)
-                if self._features is None:
-                    self._features = compared(
-                        fixed, moving, self._descriptor, linear, grid, options.pooling, beat
-                    )
-                seen = finest(self._features, fixed, moving, linear, options.air_weight)
-                if not guides.masked:
-                    self._whole = seen
+            seen = self._compared(fixed, moving, linear, guides, beat)
         if self._searched is None:
             with course.stage("discrete") as beat:
                 self._searched = searched(seen, self.settings.discrete, beat)
             course.state("discrete", partial(_forward, self._searched, pose))
         velocity = self._settled or self._searched
         forces = self._forces(guides, linear)
-        for n, (factor, control) in enumerate(zip(options.levels, options.control, strict=True)):
-            if not iterations[n]:
+        for n, steps in enumerate(self._iterations()):
+            if not steps:
                 continue
             with course.stage(f"deformable {n + 1}") as beat:
-                level = seen.level(factor)
-                # What landmarks draw along would become too narrow on a velocity grid as fine as that.
-                fine = forces is None and level.grid.voxels <= options.velocity_voxels
-                stiffness = guides.stiffness * (options.fine_stiffness if fine and control > 1 else 1.0)
-                refined = refine_velocity(
-                    velocity,
-                    level,
-                    1 if fine else control,
-                    iterations[n],
-                    options.solver_iterations,
-                    Smoothness(stiffness * options.bending, stiffness * options.stretching),
-                    forces,
-                    self.symmetric,
-                    beat=beat,
-                )
-                # Details that are settled stay where landmarks draw nothing.
-                detailed = velocity is self._settled and refined.grid.voxels < velocity.grid.voxels
-                velocity = velocity.changed_as(refined) if detailed else refined
+                velocity = self._refined(velocity, seen, n, steps, guides, forces, beat)
             course.state(f"deformable {n + 1}", partial(_forward, velocity, pose))
         with course.stage("folds") as beat:
             flow = unfolded(velocity, beat)
         if self._settled is None or guides.landmarks is None:
             self._settled = flow.velocity
         return flow
+
+    def _compared(self, fixed: Scan, moving: Scan, linear: Transform, guides: Guides, beat: Beat) -> Finest:
+        """What the bend goes by; of it, what no mask changes is kept."""
+        if self._whole is not None and not guides.masked:
+            return self._whole
+        options = self.settings.deformable
+        grid = data_grid(fixed, moving, linear, options)
+        if self._near is None:
+            spacing = grid.spacing[0] / options.pooling
+            self._near = tuple(scan.at_spacing(spacing) for scan in self._scans)
+        sides = zip(self._near, (fixed, moving), strict=True)
+        fixed, moving = (near.compared_like(scan) for near, scan in sides)
+        fixed, moving = self._look.uncut(fixed, moving, linear)
+        if self._features is None:
+            self._features = compared(fixed, moving, self._descriptor, linear, grid, options.pooling, beat)
+        seen = finest(self._features, fixed, moving, linear, options.air_weight)
+        if not guides.masked:
+            self._whole = seen
+        return seen
+
+    def _refined(
+        self,
+        velocity: Velocity,
+        seen: Finest,
+        number: int,
+        steps: int,
+        guides: Guides,
+        forces: Callable[[Velocity], Forces] | None,
+        beat: Beat,
+    ) -> Velocity:
+        """The velocity after so many steps on one of the levels."""
+        options = self.settings.deformable
+        level, control = seen.level(options.levels[number]), options.control[number]
+        # What landmarks draw along would become too narrow on a velocity grid as fine as that.
+        fine = forces is None and level.grid.voxels <= options.velocity_voxels
+        stiffness = guides.stiffness * (options.fine_stiffness if fine and control > 1 else 1.0)
+        refined = refine_velocity(
+            velocity,
+            level,
+            1 if fine else control,
+            steps,
+            options.solver_iterations,
+            Smoothness(stiffness * options.bending, stiffness * options.stretching),
+            forces,
+            self.symmetric,
+            beat=beat,
+        )
+        # Details that are settled stay where landmarks draw nothing.
+        detailed = velocity is self._settled and refined.grid.voxels < velocity.grid.voxels
+        return velocity.changed_as(refined) if detailed else refined
 
     def _forces(self, guides: Guides, linear: Transform) -> Callable[[Velocity], Forces] | None:
         if guides.landmarks is None:
