@@ -8,7 +8,7 @@ valid up to half a voxel beyond its centre, everything farther is `fill`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .transforms import Transform
 
 Interpolation = Literal["linear", "nearest"]
+Sizes = TypeVar("Sizes", float, torch.Tensor)
 _MODES = {"linear": "bilinear", "nearest": "nearest"}
 _SLAB_POINTS = 2_000_000
 # Items of a batch for each thread, and the least number of points in one.
@@ -36,8 +37,13 @@ _SLICE_POINTS = 262_144
 
 def normalised(index: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
     """Continuous indices (..., 3) in (i, j, k) order → `grid_sample` coordinates for a (D, H, W) volume."""
-    size = torch.tensor(shape[::-1], dtype=index.dtype, device=index.device)
-    return torch.addcmul(1 / size - 1, index, 2 / size)
+    first, step = _first_and_step(torch.tensor(shape[::-1], dtype=index.dtype, device=index.device))
+    return torch.addcmul(first, index, step)
+
+
+def _first_and_step(size: Sizes) -> tuple[Sizes, Sizes]:
+    """Where the first of so many voxels lies in `grid_sample` coordinates, and how far apart they are."""
+    return 1 / size - 1, 2 / size
 
 
 def sample_at_index(
@@ -70,11 +76,14 @@ def _dealt_out(volume: torch.Tensor, places: torch.Tensor, mode: Interpolation) 
         hands = max(1, min(_HANDS * torch.get_num_threads(), len(points) // _LEAST_POINTS))
     each = math.ceil(len(points) / hands)
     dealt = F.pad(points, (0, 0, 0, hands * each - len(points))).view(hands, 1, 1, each, 3)
-    values = F.grid_sample(
-        volume.expand(hands, *volume.shape), dealt, _MODES[mode], "border", align_corners=False
-    )
-    values = values.movedim(0, 1).reshape(len(volume), hands * each)[:, : len(points)]
+    values = _batch(volume, dealt, mode).reshape(len(volume), hands * each)[:, : len(points)]
     return values.reshape(len(volume), *places.shape[:-1])
+
+
+def _batch(volume: torch.Tensor, places: torch.Tensor, mode: Interpolation) -> torch.Tensor:
+    """`grid_sample` of one volume at a batch of places (N, D, H, W, 3) → (C, N, D, H, W)."""
+    volumes = volume.expand(len(places), *volume.shape)
+    return F.grid_sample(volumes, places, _MODES[mode], "border", align_corners=False).movedim(1, 0)
 
 
 def displaced(volume: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
@@ -83,25 +92,24 @@ def displaced(volume: torch.Tensor, displacement: torch.Tensor) -> torch.Tensor:
     What `sample_at_index` makes of these places, without forming all of them; each slice is dealt out.
     """
     depth, height, width = displacement.shape[1:]
-    shifts, scales = [], []
+    lattice, steps = [], []
     for axis, size in enumerate(volume.shape[:0:-1]):
         across = [1, 1, 1]
         across[2 - axis] = displacement.shape[3 - axis]
         index = torch.arange(across[2 - axis], dtype=displacement.dtype, device=displacement.device)
-        shifts.append(((2 * index + 1) / size - 1).view(across))
-        scales.append(2 / size)
+        first, step = _first_and_step(float(size))
+        lattice.append((first + step * index).view(across))
+        steps.append(step)
     values = volume.new_empty((len(volume), depth, height, width))
     rows = min(depth, max(torch.get_num_threads(), _SLICE_POINTS // (height * width)))
     places = displacement.new_empty((rows, 1, height, width, 3))
     for start in range(0, depth, rows):
         slab = slice(start, min(start + rows, depth))
         here = places[: slab.stop - slab.start]
-        for axis, (shift, scale) in enumerate(zip(shifts, scales, strict=True)):
-            along = shift if axis < 2 else shift[slab]
-            torch.add(along, displacement[axis, slab], alpha=scale, out=here[:, 0, ..., axis])
-        dealt = volume.expand(len(here), *volume.shape)
-        found = F.grid_sample(dealt, here, "bilinear", "border", align_corners=False)
-        values[:, slab] = found[:, :, 0].movedim(1, 0)
+        for axis, (own, step) in enumerate(zip(lattice, steps, strict=True)):
+            along = own if axis < 2 else own[slab]
+            torch.add(along, displacement[axis, slab], alpha=step, out=here[:, 0, ..., axis])
+        values[:, slab] = _batch(volume, here, "linear")[:, :, 0]
     return values
 
 

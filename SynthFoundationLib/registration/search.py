@@ -114,9 +114,8 @@ class Search:
         return self._rooms[side]
 
     def _peaks(self, score: torch.Tensor, room: _Room, pose: np.ndarray, turn: np.ndarray) -> list[Candidate]:
-        """The poses of the highest scores that lie apart."""
-        # Small enough for NumPy, which finds the highest several times faster.
-        scores, found = score.cpu().numpy().copy(), []
+        """The poses of the highest scores that lie apart; overwrites the scores."""
+        scores, found = score.cpu().numpy(), []  # so small that NumPy is faster
         for _ in range(PEAKS):
             best = np.array(np.unravel_index(scores.argmax(), scores.shape))
             shift = np.where(best >= self.grid.shape, best - room.padded, best)[::-1]
