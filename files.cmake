@@ -75,13 +75,16 @@ set(SynthFoundationLib_SCRIPTS
   SynthFoundationLib/health.py
   SynthFoundationLib/images/__init__.py
   SynthFoundationLib/images/dicom.py
+  SynthFoundationLib/images/field_of_view.py
   SynthFoundationLib/images/foreground.py
   SynthFoundationLib/images/forms.py
   SynthFoundationLib/images/image.py
   SynthFoundationLib/images/integrity.py
   SynthFoundationLib/images/labels.py
   SynthFoundationLib/images/normalise.py
+  SynthFoundationLib/images/padding.py
   SynthFoundationLib/images/reading.py
+  SynthFoundationLib/images/samples.py
   SynthFoundationLib/images/segments.py
   SynthFoundationLib/images/warp.py
   SynthFoundationLib/installation.py

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..images import Image, foreground, normalise
-from ..images.foreground import is_padding, thinned
+from ..images.padding import is_padding
+from ..images.samples import thinned
 
 Modality: TypeAlias = Literal["auto", "ct", "mr"]
 MODALITIES = ("auto", "ct", "mr")

@@ -9,13 +9,12 @@ from scipy import ndimage
 
 from ..geometry.separable import magnified
 from .image import Image
+from .padding import padded
+from .samples import faces, thinned
 
-_SAMPLES = 1_000_000
 _COARSE_MM = 4.0
 _COARSE_MIN_SIZE = 24
 _BINS = 256
-_PADDING_SHARE = 0.05  # of the border, for a value to count as padding
-_PADDING_RANK = 0.02  # at most this share of voxels may be darker than padding
 _AIR_SPREAD = 0.12  # air is flat: its spread, against the step from air to tissue
 _AIR_FLOOR = 0.15  # and nothing lies far below it
 _AIR_BORDER = 0.05  # and it touches the border of the image
@@ -42,53 +41,12 @@ def foreground(image: Image, padding: torch.Tensor | None = None) -> torch.Tenso
     return mask.to(image.data.device)
 
 
-def padded(image: Image) -> torch.Tensor:
-    """Bool (C, D, H, W): the voxels that hold no picture."""
-    return torch.stack([is_padding(channel) for channel in image.data])
-
-
-def padding_values(volume: torch.Tensor) -> list[float]:
-    """Flat values that fill much of the border with hardly anything below them, such as 0 or −3024."""
-    border = np.concatenate([volume.numpy()[face].ravel() for face in _faces()])
-    inner = thinned(volume.flatten()).numpy()
-    least = _PADDING_SHARE * len(border)
-    found: list[float] = []
-    for _ in range(2):
-        values, counts = np.unique(border, return_counts=True)
-        if not len(values) or counts.max() < least:
-            break
-        value = values[counts.argmax()]
-        if (inner < value).sum() > _PADDING_RANK * len(inner):
-            break
-        found.append(float(value))
-        border, inner = border[border != value], inner[inner != value]
-    return found
-
-
-def is_padding(volume: torch.Tensor) -> torch.Tensor:
-    """Bool mask of the voxels that hold one of the `padding_values`."""
-    mask = torch.zeros_like(volume, dtype=torch.bool)
-    for value in padding_values(volume.cpu()):
-        mask |= volume == value
-    return mask
-
-
-def thinned(values: torch.Tensor) -> torch.Tensor:
-    """At most about a million of the values, evenly taken."""
-    return values[:: max(1, len(values) // _SAMPLES)]
-
-
-def _faces() -> list[tuple[slice | int, ...]]:
-    whole: list[slice | int] = [slice(None)] * 3
-    return [(*whole[:axis], end, *whole[axis + 1 :]) for axis in range(3) for end in (0, -1)]
-
-
 def _channel_foreground(
     volume: torch.Tensor, held: torch.Tensor, spacing: tuple[float, float, float]
 ) -> torch.Tensor:
     if not held.any():
         return torch.ones_like(held)
-    border = torch.cat([volume[face][held[face]] for face in _faces()]).numpy()
+    border = torch.cat([volume[face][held[face]] for face in faces()]).numpy()
     threshold = _air_threshold(thinned(volume[held]).numpy(), border)
     tissue = held if threshold is None else held & (volume > threshold)
     if tissue.all():

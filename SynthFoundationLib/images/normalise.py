@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import torch
 
-from .foreground import foreground, padded, thinned
+from .foreground import foreground
 from .image import Image
+from .padding import padded
+from .samples import thinned
 
 _LOW, _HIGH = 0.005, 0.995
 _FENCE = 5.0  # interquartile ranges from the median: keeps CT's soft tissue apart, whatever bone and metal do

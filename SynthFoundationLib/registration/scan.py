@@ -13,7 +13,8 @@ from scipy import ndimage
 from ..errors import InputError
 from ..geometry import Affine, Grid, Transform, covered, resample
 from ..images import Image, foreground, normalise
-from ..images.foreground import padded
+from ..images.field_of_view import ends_in_planes
+from ..images.padding import padded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +45,7 @@ class Scan:
         body: (1, D, H, W), 1 where the patient is.
         mask: (1, D, H, W), 1 where the user wants the images compared.
         held: (1, D, H, W), 1 where there is a picture and no padding.
+        ends: whether the field of view ends where padding begins, which then is no air.
     """
 
     data: torch.Tensor
@@ -51,6 +53,7 @@ class Scan:
     body: torch.Tensor
     mask: torch.Tensor
     held: torch.Tensor
+    ends: bool = False
 
     @property
     def finest(self) -> float:
@@ -74,24 +77,38 @@ class Scan:
             InputError: the mask is empty inside the scan.
         """
         if mask is None:
-            return replace(self, mask=torch.ones_like(self.body, dtype=torch.bool))
+            return replace(self, mask=self._shown)
         wanted = (mask.data != 0).to(self.data.device)
         if not mask.grid.same_space(self.grid):
             wanted = resample(wanted, mask.grid, self.grid, Affine(), mode="nearest") > 0
+        wanted = wanted & self._shown
         if not bool(wanted.any()):
             raise InputError(
                 f"the mask of {what} is empty inside the image; draw it where the images are to be aligned"
             )
         return replace(self, mask=wanted)
 
+    @property
+    def _shown(self) -> torch.Tensor:
+        """The field of view, bool (1, D, H, W)."""
+        return self.held if self.ends else torch.ones_like(self.held)
+
     def at_spacing(self, spacing: float) -> Scan:
-        """The scan in voxels no finer than `spacing` mm, to be read often at that resolution."""
+        """The scan in voxels no finer than `spacing` mm, to be read often at that resolution.
+
+        Beyond the end of its field of view it goes on like a scan beyond its border: that draws nothing.
+        """
+        near = self._at_spacing(spacing)
+        return replace(near.continued(), held=torch.ones_like(near.held)) if self.ends else near
+
+    def _at_spacing(self, spacing: float) -> Scan:
         grid = self.grid.no_finer_than(spacing)
         parts = self.body, self.mask, self.held
         if grid is self.grid:
-            return Scan(self.data, self.grid, *(part.float() for part in parts))
-        data = resample(self.data, self.grid, grid, fill=None, antialias=True)
-        return Scan(data, grid, *(self._wider(part, grid) for part in parts))
+            body, mask, held = (part.float() for part in parts)
+            return Scan(self.data, self.grid, body, mask, held)
+        body, mask, held = (self._wider(part, grid) for part in parts)
+        return Scan(resample(self.data, self.grid, grid, fill=None, antialias=True), grid, body, mask, held)
 
     def compared_like(self, finer: Scan) -> Scan:
         """The scan in its voxels, compared where a finer reading of it is."""
@@ -161,8 +178,8 @@ class Scan:
     def part(self, start: Sequence[int], stop: Sequence[int]) -> Scan:
         """The scan from voxel (i, j, k) to another, which no longer belongs to it."""
         part = (slice(None), *(slice(a, b) for a, b in zip(start[::-1], stop[::-1], strict=True)))
-        parts = self.body[part], self.mask[part], self.held[part]
-        return Scan(self.data[part], self.grid.cropped(start, stop), *parts)
+        body, mask, held = self.body[part], self.mask[part], self.held[part]
+        return Scan(self.data[part], self.grid.cropped(start, stop), body, mask, held, self.ends)
 
     def _box(self, margin_mm: float) -> tuple[list[int], list[int]]:
         """First voxels (i, j, k) of the box around the patient, and the first behind it."""
@@ -247,5 +264,7 @@ def prepare(image: Image, device: torch.device) -> Scan:
     """Scale intensities, find the patient and what is padding; everything is to be compared."""
     padding = padded(image)
     body = foreground(image, padding)
-    parts = body[None], torch.ones_like(body[None]), ~padding.all(0, keepdim=True)
-    return Scan(normalise(image, body, padding).to(device), image.grid, *(x.to(device) for x in parts))
+    data = normalise(image, body, padding).to(device)
+    held = ~padding.all(0, keepdim=True).to(device)
+    scan = Scan(data, image.grid, body[None].to(device), held, held, ends_in_planes(held[0]))
+    return scan.masked(None, "the image")

@@ -51,7 +51,7 @@ def find_start(
 
     refined_once = _once(closely)
     belief_once = None if belief is None else _once(belief)
-    poses: list[Affine] = []
+    doubted: list[tuple[float, Affine]] = []
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
         judged = _ranked([refine.judged(candidate) for candidate in proposal.candidates], settings)
         refined = _ranked([refined_once(candidate) for candidate in judged[: proposal.refined]], settings)
@@ -61,9 +61,11 @@ def find_start(
         trusted = proposal.decided or _unrivalled(refined, patients[0].grid, settings)
         for rank, pose in enumerate(poses[: settings.kept]):
             least = settings.plausible if trusted and rank == 0 else settings.recognised
-            if belief_once(pose) >= least:
+            believed = belief_once(pose)
+            if believed >= least:
                 return pose
-    return poses[0]
+            doubted.append((believed, pose))
+    return max(doubted, key=lambda one: one[0])[1]
 
 
 def _unrivalled(refined: list[Candidate], patient: Grid, settings: StartSettings) -> bool:

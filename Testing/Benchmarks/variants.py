@@ -4,10 +4,11 @@ Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME â€¦] [--only NAME â€
                                              [--transform KIND]
 
 PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
-wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise; and
-either is shown without its rim, as a brain without its skull, or without its face, as for anonymity.
-Printed is the mean distance in mm between where both results put a point of the patient, the wrong header
-undone; points that the unmodified result puts where a variant has been cut off do not count.
+wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise;
+either is turned and filled up around with one value, as resampled scans are; and either is shown without its
+rim, as a brain without its skull, or without its face, as for anonymity. Printed is the mean distance in mm
+between where both results put a point of the patient, the wrong header undone; points that the unmodified
+result puts where a variant has been cut off do not count.
 """
 
 from __future__ import annotations
@@ -24,13 +25,14 @@ from scipy.spatial.transform import Rotation
 
 from SynthFoundationLib.geometry import Affine, Composite, Grid, Transform, resample
 from SynthFoundationLib.images import Image, as_image, foreground
-from SynthFoundationLib.images.foreground import padding_values
+from SynthFoundationLib.images.padding import padding_values
 from SynthFoundationLib.registration import register
 from SynthFoundationLib.registration.session import TransformKind
 
 POINTS = 5_000
 RIM = 0.06  # of the patient's length: what lies on a brain
 FACE = 0.1  # of the patient: what lies foremost and lowest
+TURNED = (15, -15, 15)
 PLACES = ((0.0, 0.0, 0.0), (0.3, -0.3, 0.5), (-0.3, 0.3, -0.5))
 
 
@@ -80,6 +82,21 @@ def thickened(image: Image) -> Image:
     spacing = np.array(image.grid.spacing)
     spacing[spacing.argmin()] *= 3
     return resampled(image, tuple(spacing))
+
+
+def turned(image: Image, degrees: Sequence[float], value: float = 0.0) -> Image:
+    """The image on voxels that lie turned about x, y and z, with one value beyond where it ends.
+
+    So are scans that were resampled into the voxels of another one.
+    """
+    grid = image.grid
+    axes = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix() @ grid.axes
+    reach = np.abs((grid.corners - grid.center) @ axes).max(0)
+    half = np.ceil(reach / grid.spacing)
+    origin = grid.center - axes @ (half * grid.spacing)
+    size = tuple(int(n) for n in 2 * half + 1)
+    other = Grid(size, grid.spacing, tuple(origin), tuple(axes.ravel()))
+    return Image(resample(image.data, grid, other, fill=value), other)
 
 
 def lying_elsewhere(
@@ -152,6 +169,8 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     yield Variant(
         "moving voxels half as large again", fixed, resampled(moving, 1.5 * min(moving.grid.spacing))
     )
+    yield Variant(f"moving turned by {TURNED} degrees and filled up", fixed, turned(moving, TURNED))
+    yield Variant(f"fixed turned by {TURNED} degrees and filled up", turned(fixed, TURNED), moving)
     if not bool(foreground(fixed).all() or foreground(moving).all()):
         yield Variant("moving without its rim", fixed, peeled(moving, RIM), removed=True)
         yield Variant("fixed without its rim", peeled(fixed, RIM), moving, removed=True)

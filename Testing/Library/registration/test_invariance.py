@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
-from variants import apart, cropped, lying_elsewhere, on_matrix, reordered, resampled
+from variants import apart, cropped, lying_elsewhere, on_matrix, patient, reordered, resampled, shown, turned
 
+from SynthFoundationLib.errors import InputError
 from SynthFoundationLib.geometry import Affine, Composite, resample
+from SynthFoundationLib.images import Image
 from SynthFoundationLib.registration import Settings, register, start
 from SynthFoundationLib.registration.comparison import Descriptor
 from SynthFoundationLib.registration.course import silent
@@ -20,6 +22,12 @@ from SynthFoundationLib.registration.search import Candidate, Search, tilts
 def light(pair):
     """The small pair on voxels of 2.4 mm, where an affine registration takes a moment."""
     return tuple(resampled(image, 2.4) for image in pair[:2])
+
+
+@pytest.fixture(scope="module")
+def crops(pair):
+    """The inside of the small pair's balls, without any air."""
+    return tuple(cropped(image, (12,) * 3, (36,) * 3) for image in pair[:2])
 
 
 def affine(fixed, moving):
@@ -118,6 +126,32 @@ def test_a_wrong_header_is_seen_through(light, plain, body, degrees, shift):
     assert apart(found.transform, expected, body).mean() < 1
 
 
+@pytest.mark.parametrize(("side", "most_mm"), [(0, 0.65), (1, 0.3)])
+@pytest.mark.parametrize("value", [0.0, 1000.0])
+def test_where_a_turned_scan_was_filled_up_its_field_of_view_ends(pair, crops, side, most_mm, value):
+    images = list(crops)
+    images[side] = turned(images[side], (15, -15, 15), value)
+    found = register(*images, features="mind").transform
+    whole = register(*crops, features="mind").transform
+    points = patient(crops[0], seed=0)
+    points = points[shown(crops[1], pair[2].apply(points), patient_only=False)]
+    assert apart(found, whole, points).mean() < most_mm
+
+
+def test_nothing_is_compared_beyond_it(crops):
+    scan = prepare(turned(crops[0], (15, -15, 15), 1000.0), torch.device("cpu"))
+    assert scan.ends
+    for every in (scan, scan.masked(Image(torch.ones_like(scan.body), scan.grid), "the scan")):
+        assert torch.equal(every.mask, scan.held)
+    near = scan.at_spacing(0.0)
+    assert bool((near.held == 1).all())
+    assert torch.equal(near.mask, scan.held.float())
+    assert torch.equal(near.data[near.mask > 0], scan.data[scan.held])
+    beyond = Image(~scan.held, scan.grid)
+    with pytest.raises(InputError, match="empty inside the image"):
+        scan.masked(beyond, "the scan")
+
+
 def test_the_turns_are_rotations_and_leave_no_large_gap():
     """No rotation by 45 degrees or less lies farther than 30 degrees from one that is tried."""
     tried = np.array([np.eye(3), *tilts((22.5, 45.0))])
@@ -189,6 +223,20 @@ def test_where_poses_are_in_doubt_the_one_that_is_recognised_is_taken(light, dou
     found = start.find_start(fixed, moving, features, settings, belief=third)
     assert len(asked) == 3
     np.testing.assert_array_equal(found.matrix, asked[-1].matrix)
+
+
+def test_where_none_is_recognised_the_most_believed_is_taken(light):
+    fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
+    asked = []
+
+    def belief(pose):
+        asked.append(pose)
+        return 0.4 if len(asked) == 4 else 0.3
+
+    settings = replace(Settings().start, decisive=1e9)
+    found = start.find_start(fixed, moving, Descriptor("mind", None).coarse, settings, belief=belief)
+    assert len(asked) > 4
+    np.testing.assert_array_equal(found.matrix, asked[3].matrix)
 
 
 @pytest.mark.parametrize(("elsewhere", "poses"), [(0.15, 1), (1e9, 2)])
