@@ -30,6 +30,8 @@ CUT_SHARE = 0.6
 CUT_DEPTH = 0.04
 # A voxel counts as picture, and not as padding, where at least this share of it is.
 HELD_SHARE = 0.5
+# The same where the field of view ends and padding may be as bright as anything.
+WHOLE_SHARE = 0.99
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +101,10 @@ class Scan:
         Beyond the end of its field of view it goes on like a scan beyond its border: that draws nothing.
         """
         near = self._at_spacing(spacing)
-        return replace(near.continued(), held=torch.ones_like(near.held)) if self.ends else near
+        if not self.ends:
+            return near
+        whole = (near.held >= WHOLE_SHARE).float()
+        return replace(replace(near, held=whole).continued(), held=torch.ones_like(whole))
 
     def _at_spacing(self, spacing: float) -> Scan:
         grid = self.grid.no_finer_than(spacing)

@@ -31,6 +31,9 @@ class StartSettings:
         certain: a pose that is decided for, but scores less, has to be recognised.
         plausible: of how much of one scan the bundled network then has to find in the other.
         recognised: the same where nothing is decided; the best of which it is true is taken.
+        promising: of how much, for a pose to be refined again where it is not recognised.
+        nearer, nearer_voxels: so many of these at most, the best first, on finer voxels and for twice as many
+            rounds, before more poses are looked for.
         elsewhere: poses that differ by such a share of the patient's length are rivals; one that scores
             `decisive` times more than all its rivals has to be plausible only.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
@@ -57,8 +60,11 @@ class StartSettings:
     short: float = 0.75
     decisive: float = 1.35
     certain: float = 0.3
-    plausible: float = 0.5
+    plausible: float = 0.6
+    promising: float = 0.5
     recognised: float = 0.65
+    nearer: int = 2
+    nearer_voxels: int = 48
     elsewhere: float = 0.15
     header_trust: float = 0.3
     rigid_rounds: int = 3

@@ -7,6 +7,7 @@ anatomy has the last word, and if it knows none of them, the search goes on.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
@@ -49,23 +50,38 @@ def find_start(
     def closely(candidate: Candidate) -> Candidate:
         return _closer(refine(candidate), patients, features, settings, beat)
 
-    refined_once = _once(closely)
+    def nearer(candidate: Candidate) -> Candidate:
+        return _nearer(candidate, patients, features, settings, beat)
+
+    refined_once, nearer_once = _once(closely), _once(nearer)
     belief_once = None if belief is None else _once(belief)
-    doubted: list[tuple[float, Affine]] = []
+    doubted: dict[bytes, tuple[float, Candidate]] = {}
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
         judged = _ranked([refine.judged(candidate) for candidate in proposal.candidates], settings)
         refined = _ranked([refined_once(candidate) for candidate in judged[: proposal.refined]], settings)
-        poses = [Affine(candidate.matrix) for candidate in refined]
+        first = Affine(refined[0].matrix)
         if belief_once is None or (proposal.decided and refined[0].score >= settings.certain):
-            return poses[0]
+            return first
         trusted = proposal.decided or _unrivalled(refined, patients[0].grid, settings)
-        for rank, pose in enumerate(poses[: settings.kept]):
-            least = settings.plausible if trusted and rank == 0 else settings.recognised
+        if trusted and belief_once(first) >= settings.plausible:
+            return first
+        for candidate in refined[: settings.kept]:
+            pose = Affine(candidate.matrix)
             believed = belief_once(pose)
-            if believed >= least:
+            if believed >= settings.recognised:
                 return pose
-            doubted.append((believed, pose))
-    return max(doubted, key=lambda one: one[0])[1]
+            doubted[pose.matrix.tobytes()] = believed, candidate
+        for believed, candidate in _most_believed(doubted)[: settings.nearer]:
+            if believed >= settings.promising:
+                pose = Affine(nearer_once(candidate).matrix)
+                is_trusted = trusted and candidate is refined[0]
+                if belief_once(pose) >= (settings.plausible if is_trusted else settings.recognised):
+                    return pose
+    return Affine(_most_believed(doubted)[0][1].matrix)
+
+
+def _most_believed(doubted: dict[bytes, tuple[float, Candidate]]) -> list[tuple[float, Candidate]]:
+    return sorted(doubted.values(), key=lambda one: -one[0])
 
 
 def _unrivalled(refined: list[Candidate], patient: Grid, settings: StartSettings) -> bool:
@@ -103,6 +119,23 @@ def _closer(
     if part is None or part.longest > settings.short * fixed.longest:
         return candidate
     return _Refinement(*_seen(part, moving, settings.refine_voxels), features, settings, beat)(candidate)
+
+
+def _nearer(
+    candidate: Candidate,
+    patients: tuple[Scan, Scan],
+    features: CoarseFeatures,
+    settings: StartSettings,
+    beat: Beat,
+) -> Candidate:
+    """The candidate refined for longer and on finer voxels: if it is right, more is recognised then."""
+    fixed, moving = patients
+    part = shared_part(fixed, moving, Affine(candidate.matrix), settings.margin) or fixed
+    longer = replace(
+        settings, rigid_rounds=2 * settings.rigid_rounds, affine_rounds=2 * settings.affine_rounds
+    )
+    seen = _seen(part, moving, settings.nearer_voxels)
+    return _Refinement(*seen, features, longer, beat)(candidate)
 
 
 class _Proposal(NamedTuple):

@@ -225,6 +225,28 @@ def test_where_poses_are_in_doubt_the_one_that_is_recognised_is_taken(light, dou
     np.testing.assert_array_equal(found.matrix, asked[-1].matrix)
 
 
+def test_a_promising_pose_is_refined_again_before_others_are_looked_for(light, monkeypatch):
+    fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
+    proposed, proposals, asked = start._proposed, [], []
+
+    def counted(*args):
+        for proposal in proposed(*args):
+            proposals.append(proposal)
+            yield proposal
+
+    def belief(pose):
+        asked.append(pose)
+        return 0.7 if len(asked) > len(proposals[0].candidates[: proposals[0].refined]) else 0.55
+
+    monkeypatch.setattr(start, "_proposed", counted)
+    settings = replace(Settings().start, decisive=1e9)
+    found = start.find_start(fixed, moving, Descriptor("mind", None).coarse, settings, belief=belief)
+    assert len(proposals) == 1
+    np.testing.assert_array_equal(found.matrix, asked[-1].matrix)
+    moved = [apart(found, pose, fixed.grid.corners).mean() for pose in asked[:-1]]
+    assert 0 < min(moved) < 8
+
+
 def test_where_none_is_recognised_the_most_believed_is_taken(light):
     fixed, moving = (prepare(image, torch.device("cpu")) for image in light)
     asked = []
@@ -247,7 +269,7 @@ def test_a_pose_far_better_than_its_rivals_has_to_be_plausible_only(light, monke
 
     def belief(pose):
         asked.append(pose)
-        return 0.55 if len(asked) == 1 else 0.7
+        return 0.62 if len(asked) == 1 else 0.7
 
     settings = replace(Settings().start, elsewhere=elsewhere)
     monkeypatch.setattr(start, "_decisive", lambda ranked, settings: False)
