@@ -10,7 +10,7 @@ import torch
 
 from ..geometry import Affine, Composite, Grid, Transform
 from .landmarks import fix_a_pose, rigid_from_landmarks
-from .linear import LinearKind, Pull, register_linear
+from .linear import LinearKind, Pull, mean_stretch, nearest_rotation, register_linear
 from .relaxation import Relaxation
 from .scan import shared_domain
 from .start import find_start
@@ -27,10 +27,14 @@ if TYPE_CHECKING:
 
 
 class Pose(NamedTuple):
-    """An affine map of fixed to moving points, and what was given to be applied after it."""
+    """An affine map of fixed to moving points, and what was given to be applied after it.
+
+    What the map is stretched further is resisted, beginning at the stretch of `sized` where that is known.
+    """
 
     affine: Affine
     base: tuple[Transform, ...] = ()
+    sized: Affine | None = None
 
     @property
     def transform(self) -> Composite:
@@ -57,7 +61,15 @@ def first_pose(
     if landmarks is not None and fix_a_pose(landmarks, min(fixed.longest, moving.longest)):
         return Pose(rigid_from_landmarks(*landmarks))
     start = settings.start if kind == "affine" else replace(settings.start, affine_rounds=0)
-    return Pose(find_start(fixed, moving, descriptor.coarse, start, beat, belief))
+    found = find_start(fixed, moving, descriptor.coarse, start, beat, belief)
+    return Pose(found, sized=_alike_along_all_axes(found))
+
+
+def _alike_along_all_axes(found: Affine) -> Affine:
+    """The map with its mean stretch: a coarse one knows how people differ in size, and less in what shape."""
+    matrix = found.matrix.copy()
+    matrix[:3, :3] = nearest_rotation(matrix[:3, :3]) * mean_stretch(matrix[:3, :3])
+    return Affine(matrix)
 
 
 def refine_pose(
@@ -74,12 +86,13 @@ def refine_pose(
     """Refine the pose on the features that the deformable stage uses.
 
     What start it came from must not show in the result, nor in the bend that follows. Only how far it
-    stretches is held near the start, which knows best how people differ in size. `alone`: no bend follows,
+    stretches is held near what the start says of size. `alone`: no bend follows,
     so that it is refined once more on voxels finer than the scans', which hardly mislead a stretch.
     """
     options = settings.linear
     domain = shared_domain(fixed, moving, pose.transform, settings.deformable.margin)
-    start, count = pose, len(options.voxels) + alone
+    start = pose if pose.sized is None else Pose(pose.sized, pose.base)
+    count = len(options.voxels) + alone
     for number, voxels in enumerate(options.voxels):
         spacing = max(domain.extent.max() / voxels, fixed.finest)
         level = _Level(fixed, moving, descriptor, options, domain.with_spacing(spacing))
