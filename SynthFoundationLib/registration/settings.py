@@ -35,7 +35,7 @@ class StartSettings:
         nearer, nearer_voxels: so many of these at most, the best first, on finer voxels and for twice as many
             rounds, before more poses are looked for.
         elsewhere: poses that differ by such a share of the patient's length are rivals; one that scores
-            `decisive` times more than all its rivals has to be plausible only.
+            `decisive` times more than all its rivals has to be promising only.
         header_trust: how much more a pose counts that agrees with the headers' orientation.
         rigid_rounds, affine_rounds, iterations: features are taken anew each round, for so many steps.
         stiffness: resistance to the stretch and shear of each round, in units of the data's curvature.

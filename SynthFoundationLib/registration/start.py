@@ -62,8 +62,12 @@ def find_start(
         first = Affine(refined[0].matrix)
         if belief_once is None or (proposal.decided and refined[0].score >= settings.certain):
             return first
-        trusted = proposal.decided or _unrivalled(refined, patients[0].grid, settings)
-        if trusted and belief_once(first) >= settings.plausible:
+        least = settings.recognised
+        if proposal.decided:
+            least = settings.plausible
+        elif _unrivalled(refined, patients[0].grid, settings):
+            least = settings.promising
+        if belief_once(first) >= least:
             return first
         for candidate in refined[: settings.kept]:
             pose = Affine(candidate.matrix)
@@ -74,8 +78,7 @@ def find_start(
         for believed, candidate in _most_believed(doubted)[: settings.nearer]:
             if believed >= settings.promising:
                 pose = Affine(nearer_once(candidate).matrix)
-                is_trusted = trusted and candidate is refined[0]
-                if belief_once(pose) >= (settings.plausible if is_trusted else settings.recognised):
+                if belief_once(pose) >= (least if candidate is refined[0] else settings.recognised):
                     return pose
     return Affine(_most_believed(doubted)[0][1].matrix)
 
