@@ -53,8 +53,10 @@ def _around_a_field_of_view(volume: torch.Tensor) -> torch.Tensor | None:
     """What a turned or resampled scan was filled up with, be it as bright as 0 in a CT."""
     values, counts = np.unique(_border(volume), return_counts=True)
     for index in np.argsort(-counts)[:2]:
+        if counts[index] < _SHARE * counts.sum():
+            break
         filled = volume == float(values[index])
-        if counts[index] < _SHARE * counts.sum() or not ends_in_planes(~filled):
+        if not ends_in_planes(~filled):
             continue
         parts, _ = ndimage.label(filled.numpy())  # a voxel inside that has the value by chance stays
         at_border = np.unique(np.concatenate([parts[face].ravel() for face in faces()]))

@@ -45,15 +45,13 @@ def find_start(
     `belief` tells how far a network that knows one scan in the other believes a pose, at most 1.
     """
     patients = fixed.around_patient(settings.margin), moving.around_patient(settings.margin)
-    refine = _Refinement(*_seen(*patients, settings.refine_voxels), features, settings, beat)
+    refiner = _Refiner(*patients, features, settings, beat)
+    refine = refiner.on(patients[0], settings.refine_voxels)
 
     def closely(candidate: Candidate) -> Candidate:
-        return _closer(refine(candidate), patients, features, settings, beat)
+        return refiner.closer(refine(candidate))
 
-    def nearer(candidate: Candidate) -> Candidate:
-        return _nearer(candidate, patients, features, settings, beat)
-
-    refined_once, nearer_once = _once(closely), _once(nearer)
+    refined_once, nearer_once = _once(closely), _once(refiner.nearer)
     belief_once = None if belief is None else _once(belief)
     doubted: dict[bytes, tuple[float, Candidate]] = {}
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
@@ -109,36 +107,39 @@ def _once(function: Callable[[Pose], Answer]) -> Callable[[Pose], Answer]:
     return remembered
 
 
-def _closer(
-    candidate: Candidate,
-    patients: tuple[Scan, Scan],
-    features: CoarseFeatures,
-    settings: StartSettings,
-    beat: Beat,
-) -> Candidate:
-    """The candidate refined on voxels that suit what the moving scan shows, where that is a small part."""
-    fixed, moving = patients
-    part = shared_part(fixed, moving, Affine(candidate.matrix), settings.margin)
-    if part is None or part.longest > settings.short * fixed.longest:
-        return candidate
-    return _Refinement(*_seen(part, moving, settings.refine_voxels), features, settings, beat)(candidate)
+class _Refiner(NamedTuple):
+    """Both scans, cut to their patients, and how candidates are refined on them."""
 
+    fixed: Scan
+    moving: Scan
+    features: CoarseFeatures
+    settings: StartSettings
+    beat: Beat
 
-def _nearer(
-    candidate: Candidate,
-    patients: tuple[Scan, Scan],
-    features: CoarseFeatures,
-    settings: StartSettings,
-    beat: Beat,
-) -> Candidate:
-    """The candidate refined for longer and on finer voxels: if it is right, more is recognised then."""
-    fixed, moving = patients
-    part = shared_part(fixed, moving, Affine(candidate.matrix), settings.margin) or fixed
-    longer = replace(
-        settings, rigid_rounds=2 * settings.rigid_rounds, affine_rounds=2 * settings.affine_rounds
-    )
-    seen = _seen(part, moving, settings.nearer_voxels)
-    return _Refinement(*seen, features, longer, beat)(candidate)
+    def on(self, part: Scan, voxels: int, times: int = 1) -> _Refinement:
+        """What refines them on so many voxels along, comparing a part of the fixed scan, for longer."""
+        longer = replace(
+            self.settings,
+            rigid_rounds=times * self.settings.rigid_rounds,
+            affine_rounds=times * self.settings.affine_rounds,
+        )
+        return _Refinement(*_seen(part, self.moving, voxels), self.features, longer, self.beat)
+
+    def closer(self, candidate: Candidate) -> Candidate:
+        """The candidate refined on voxels that suit what the moving scan shows, if that is a small part."""
+        part = self._shown(candidate)
+        if part is self.fixed or part.longest > self.settings.short * self.fixed.longest:
+            return candidate
+        return self.on(part, self.settings.refine_voxels)(candidate)
+
+    def nearer(self, candidate: Candidate) -> Candidate:
+        """The candidate refined for longer and on finer voxels: if it is right, more is recognised then."""
+        return self.on(self._shown(candidate), self.settings.nearer_voxels, times=2)(candidate)
+
+    def _shown(self, candidate: Candidate) -> Scan:
+        """What the moving scan shows of the fixed one, if that is far smaller."""
+        pose = Affine(candidate.matrix)
+        return shared_part(self.fixed, self.moving, pose, self.settings.margin) or self.fixed
 
 
 class _Proposal(NamedTuple):
