@@ -56,10 +56,10 @@ def find_scales(images: Sequence[Image], labelled: Sequence[Tensor], modality: M
 def _scale(
     images: Sequence[Image], bodies: Sequence[Tensor], labelled: Sequence[Tensor], c: int, modality: str
 ) -> Scale:
-    tissue = [_tissue(image.data[c], body) for image, body in zip(images, bodies, strict=True)]
+    tissue = [_tissue(image, c, body) for image, body in zip(images, bodies, strict=True)]
     if modality == "mr" or (modality == "auto" and not _shared(tissue)):
         return Scale()
-    near = torch.cat([_sample(image.data[c], mask) for image, mask in zip(images, labelled, strict=True)])
+    near = torch.cat([_sample(image, c, mask) for image, mask in zip(images, labelled, strict=True)])
     near = near if len(near) else torch.cat(tissue)
     low, high = (float(near.sort().values[round(q * (len(near) - 1))]) for q in (0.005, 0.995))
     margin = 0.5 * (high - low)
@@ -67,13 +67,14 @@ def _scale(
     return Scale(low, high) if high > low else Scale()
 
 
-def _tissue(volume: Tensor, body: Tensor) -> Tensor:
-    found = _sample(volume, body)
-    return found if len(found) else thinned(volume.flatten())
+def _tissue(image: Image, channel: int, body: Tensor) -> Tensor:
+    found = _sample(image, channel, body)
+    return found if len(found) else thinned(image.data[channel].flatten())
 
 
-def _sample(volume: Tensor, mask: Tensor) -> Tensor:
-    return thinned(volume[mask & ~is_padding(volume)])
+def _sample(image: Image, channel: int, mask: Tensor) -> Tensor:
+    volume = image.data[channel]
+    return thinned(volume[mask & ~is_padding(volume, image.grid.spacing)])
 
 
 def _shared(tissue: Sequence[Tensor]) -> bool:

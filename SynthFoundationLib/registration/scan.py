@@ -13,7 +13,7 @@ from scipy import ndimage
 from ..errors import InputError
 from ..geometry import Affine, Grid, Transform, covered, resample
 from ..images import Image, foreground, normalise
-from ..images.field_of_view import ends_in_planes
+from ..images.field_of_view import is_field_of_view
 from ..images.padding import padded
 
 if TYPE_CHECKING:
@@ -271,5 +271,6 @@ def prepare(image: Image, device: torch.device) -> Scan:
     body = foreground(image, padding)
     data = normalise(image, body, padding).to(device)
     held = ~padding.all(0, keepdim=True).to(device)
-    scan = Scan(data, image.grid, body[None].to(device), held, held, ends_in_planes(held[0]))
+    ends = is_field_of_view(held[0], image.grid.spacing)
+    scan = Scan(data, image.grid, body[None].to(device), held, held, ends)
     return scan.masked(None, "the image")

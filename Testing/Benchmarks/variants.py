@@ -5,10 +5,11 @@ Usage: python Testing/Benchmarks/variants.py PAIRS [-c NAME â€¦] [--only NAME â€
 
 PAIRS holds folders with fixed.nii.gz and moving.nii.gz. The moving scan is stored in another order, given
 wrong headers, cut, also to the size of an organ, or sampled otherwise, the fixed one sampled otherwise;
-either is turned and filled up around with one value, as resampled scans are; and either is shown without its
-rim, as a brain without its skull, or without its face, as for anonymity. Printed is the mean distance in mm
-between where both results put a point of the patient, the wrong header undone; points that the unmodified
-result puts where a variant has been cut off do not count.
+either is turned and filled up around with one value, as resampled scans are, or has a picture inside of a
+circle only, as a CT of a patient who is too wide; and either is shown without its rim, as a brain without its
+skull, or without its face, as for anonymity. Printed is the mean distance in mm between where both results
+put a point of the patient, the wrong header undone; points that the unmodified result puts where a variant
+has been cut off do not count.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ POINTS = 5_000
 RIM = 0.06  # of the patient's length: what lies on a brain
 FACE = 0.1  # of the patient: what lies foremost and lowest
 TURNED = (15, -15, 15)
+CIRCLE = 0.8
 PLACES = ((0.0, 0.0, 0.0), (0.3, -0.3, 0.5), (-0.3, 0.3, -0.5))
 
 
@@ -97,6 +99,20 @@ def turned(image: Image, degrees: Sequence[float], value: float = 0.0) -> Image:
     size = tuple(int(n) for n in 2 * half + 1)
     other = Grid(size, grid.spacing, tuple(origin), tuple(axes.ravel()))
     return Image(resample(image.data, grid, other, fill=value), other)
+
+
+def encircled(image: Image, share: float) -> Image:
+    """The image inside of the circle whose diameter is that share of its slices' longer side.
+
+    Beyond is what CT scanners put there, or as much below the darkest voxel of an image in other units.
+    """
+    places = np.indices(image.grid.shape[1:]).T  # (i, j, 2), in (j, i) order
+    middle = (np.array(image.grid.shape[1:]) - 1) / 2
+    edges = np.array(image.grid.spacing[1::-1])
+    radii = np.linalg.norm((places - middle) * edges, axis=-1).T
+    outside = radii > share * (np.array(image.grid.shape[1:]) * edges).max() / 2
+    beyond = float(image.data.amin()) - 1000
+    return Image(torch.where(torch.from_numpy(outside), beyond, image.data), image.grid)
 
 
 def lying_elsewhere(
@@ -171,6 +187,11 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     )
     yield Variant(f"moving turned by {TURNED} degrees and filled up", fixed, turned(moving, TURNED))
     yield Variant(f"fixed turned by {TURNED} degrees and filled up", turned(fixed, TURNED), moving)
+    for role, pair in (
+        ("moving", (fixed, encircled(moving, CIRCLE))),
+        ("fixed", (encircled(fixed, CIRCLE), moving)),
+    ):
+        yield Variant(f"{role} inside of a circle of {CIRCLE} of its width", *pair, removed=True)
     if not bool(foreground(fixed).all() or foreground(moving).all()):
         yield Variant("moving without its rim", fixed, peeled(moving, RIM), removed=True)
         yield Variant("fixed without its rim", peeled(fixed, RIM), moving, removed=True)
