@@ -45,44 +45,75 @@ def find_start(
     `belief` tells how far a network that knows one scan in the other believes a pose, at most 1.
     """
     patients = fixed.around_patient(settings.margin), moving.around_patient(settings.margin)
-    refiner = _Refiner(*patients, features, settings, beat)
-    refine = refiner.on(patients[0], settings.refine_voxels)
-
-    def closely(candidate: Candidate) -> Candidate:
-        return refiner.closer(refine(candidate))
-
-    refined_once, nearer_once = _once(closely), _once(refiner.nearer)
-    belief_once = None if belief is None else _once(belief)
-    doubted: dict[bytes, tuple[float, Candidate]] = {}
+    judge = _Judge(_Refiner(*patients, features, settings, beat), belief)
     for proposal in _proposed(fixed, moving, patients, features, settings, beat):
-        judged = _ranked([refine.judged(candidate) for candidate in proposal.candidates], settings)
-        refined = _ranked([refined_once(candidate) for candidate in judged[: proposal.refined]], settings)
+        found = judge(proposal)
+        if found is not None:
+            return found
+    return judge.most_believed()
+
+
+class _Judge:
+    """Refines proposals and decides, by their scores and by what a network believes, whether to take one."""
+
+    def __init__(self, refiner: _Refiner, belief: Callable[[Affine], float] | None) -> None:
+        self.settings, self.patient = refiner.settings, refiner.fixed.grid
+        refine = refiner.on(refiner.fixed, self.settings.refine_voxels)
+
+        def closely(candidate: Candidate) -> Candidate:
+            return refiner.closer(refine(candidate))
+
+        self._judged, self._refined, self._nearer = refine.judged, _once(closely), _once(refiner.nearer)
+        self._belief = _once(belief or (lambda pose: 1.0))
+        self._doubted: dict[bytes, tuple[float, Candidate]] = {}
+
+    def __call__(self, proposal: _Proposal) -> Affine | None:
+        """The pose to take, or None if more are to be proposed."""
+        judged = _ranked([self._judged(candidate) for candidate in proposal.candidates], self.settings)
+        refined = [self._refined(candidate) for candidate in judged[: proposal.refined]]
+        refined = _ranked(refined, self.settings)
         first = Affine(refined[0].matrix)
-        if belief_once is None or (proposal.decided and refined[0].score >= settings.certain):
+        if proposal.decided and refined[0].score >= self.settings.certain:
             return first
-        least = settings.recognised
+        least = self._least(proposal, refined)
+        if self._belief(first) >= least:
+            return first
+        found = self._recognised(refined)
+        return self._promising(refined[0], least) if found is None else found
+
+    def most_believed(self) -> Affine:
+        """The pose that the network believes most of all that it was asked about."""
+        return Affine(self._by_belief()[0][1].matrix)
+
+    def _least(self, proposal: _Proposal, refined: list[Candidate]) -> float:
+        """How far the first pose has to be believed: the less, the clearer the search is about it."""
         if proposal.decided:
-            least = settings.plausible
-        elif _unrivalled(refined, patients[0].grid, settings):
-            least = settings.promising
-        if belief_once(first) >= least:
-            return first
-        for candidate in refined[: settings.kept]:
+            return self.settings.plausible
+        if _unrivalled(refined, self.patient, self.settings):
+            return self.settings.promising
+        return self.settings.recognised
+
+    def _recognised(self, refined: list[Candidate]) -> Affine | None:
+        """The first pose that the network recognises; the others are remembered."""
+        for candidate in refined[: self.settings.kept]:
             pose = Affine(candidate.matrix)
-            believed = belief_once(pose)
-            if believed >= settings.recognised:
+            believed = self._belief(pose)
+            if believed >= self.settings.recognised:
                 return pose
-            doubted[pose.matrix.tobytes()] = believed, candidate
-        for believed, candidate in _most_believed(doubted)[: settings.nearer]:
-            if believed >= settings.promising:
-                pose = Affine(nearer_once(candidate).matrix)
-                if belief_once(pose) >= (least if candidate is refined[0] else settings.recognised):
+            self._doubted[pose.matrix.tobytes()] = believed, candidate
+        return None
+
+    def _promising(self, first: Candidate, least: float) -> Affine | None:
+        """One of the promising poses that is recognised once it is refined on finer voxels."""
+        for believed, candidate in self._by_belief()[: self.settings.nearer]:
+            if believed >= self.settings.promising:
+                pose = Affine(self._nearer(candidate).matrix)
+                if self._belief(pose) >= (least if candidate is first else self.settings.recognised):
                     return pose
-    return Affine(_most_believed(doubted)[0][1].matrix)
+        return None
 
-
-def _most_believed(doubted: dict[bytes, tuple[float, Candidate]]) -> list[tuple[float, Candidate]]:
-    return sorted(doubted.values(), key=lambda one: -one[0])
+    def _by_belief(self) -> list[tuple[float, Candidate]]:
+        return sorted(self._doubted.values(), key=lambda one: -one[0])
 
 
 def _unrivalled(refined: list[Candidate], patient: Grid, settings: StartSettings) -> bool:

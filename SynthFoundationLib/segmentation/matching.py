@@ -18,7 +18,8 @@ from .filters import smoothed
 
 REACH = 1  # voxels around the place where registration puts a voxel
 PATCH = 1  # voxels around a voxel that are compared
-TOLERANCE = 0.7  # distances are judged against the least one, times this
+TOLERANCE = 0.7  # distances are judged against the least one, times this, and the image's noise
+NOISE_OVER = 3.0  # voxels over which noise is averaged
 NEARER = 0.88  # weight of a place one voxel off, 0.88 to the square of the distance
 SURROUNDINGS = 3.0  # voxels over which intensities are standardised
 FLAT = 1e-2  # of the range of intensities: differences below it are noise
@@ -36,19 +37,35 @@ def comparable(volume: Tensor, spacing: Sequence[float], same_contrast: bool) ->
     return (volume - mean) / spread * CONTRAST
 
 
-def matched_votes(fixed: Tensor, moved: Iterable[Tensor], votes: Iterable[Tensor]) -> Tensor:
+def noise_of(compared: Tensor) -> Tensor:
+    """Variance (D, H, W) of noise in (F, D, H, W), channels added, by how voxels miss their neighbours."""
+    neighbours = [
+        shifted(compared, step) for step in product((-1, 0, 1), repeat=3) if sum(map(abs, step)) == 1
+    ]
+    missed = (compared - sum(neighbours) / len(neighbours)).square_().sum(0, keepdim=True) * (
+        6 / 7
+    )  # the mean of six has noise, too
+    return smoothed(missed, (NOISE_OVER,) * 3)[0]
+
+
+def matched_votes(
+    fixed: Tensor, moved: Iterable[Tensor], votes: Iterable[Tensor], noise: Tensor | float = 0.0
+) -> Tensor:
     """Probability of each label (n, D, H, W); scans are gone through twice, one at a time.
+
+    Where differences are the image's noise, the scan that happens to differ least knows no more than others.
 
     Args:
         fixed: what the image is compared by, (F, D, H, W).
         moved: the same of each labelled scan, on the voxels of the image.
         votes: probabilities (n, D, H, W) of their labels there.
+        noise: `noise_of` the image (D, H, W).
     """
     least = torch.full(fixed.shape[1:], torch.inf)
     for scan in moved:
         for _, distance in _distances(fixed, scan):
             least = torch.minimum(least, distance)
-    scale = TOLERANCE * least + 1e-5
+    scale = TOLERANCE * least + noise + 1e-5
     total, weights = None, torch.zeros_like(least)
     for scan, labels in zip(moved, votes, strict=True):
         total = torch.zeros_like(labels) if total is None else total

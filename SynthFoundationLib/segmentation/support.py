@@ -25,7 +25,7 @@ from .each import Each
 from .filters import smoothed
 from .head import Head
 from .learning import FIRST_STEPS
-from .matching import comparable, matched_votes
+from .matching import comparable, matched_votes, noise_of
 from .result import Result, Scores, make_result
 from .seeds import Seeds
 from .session import MAX_VALUES, MAX_VOXELS
@@ -45,6 +45,8 @@ ALIKE = 0.3  # correlation of intensities near the labels from which on contrast
 BLUR_MM = 0.6  # by which votes are rounded off
 LEAST_VOTE = 1e-3
 TRUST = 0.25  # weight of the head against votes, where contrasts are the same; elsewhere it only harms
+LEAST_ODDS = -4.6  # logarithm of how unlikely it may call a label: seen elsewhere, it is surer than right
+AGREEMENT = (0.2, 0.8)  # Dice of where it and the votes put a label, from which on it is heard, and fully
 JITTER_MM = 3.0  # how little the position is trusted
 FEATURE_NOISE = 0.15
 COMPARED = 12  # channels of self-similarity that patches of a contrast are compared by
@@ -222,7 +224,8 @@ def _scores(
     near, possible = (_around(anything > 0.05, mm, spacing) for mm in (NEAR_MM, REACH_MM))
     same = contrast == "same" or (contrast == "auto" and _alike(mine[0], moved, near))
     compared = partial(_compared, spacing=spacing, same=same)
-    votes = matched_votes(compared(mine), hold(Each(compared, moved)), landed)
+    seen = compared(mine)
+    votes = matched_votes(seen, hold(Each(compared, moved)), landed, noise_of(seen) if same else 0.0)
     votes = smoothed(votes, tuple(BLUR_MM / s for s in spacing))
     where = possible.flatten().nonzero().flatten()
     odds = votes.flatten(1).T[where].clamp_min_(LEAST_VOTE).log_()
@@ -291,5 +294,18 @@ def _rows_of(scans: Iterable[Tensor], index: Tensor) -> Tensor:
 def _add(odds: Tensor, head: Head, rows: Tensor) -> None:
     """Let a head speak for or against each label of the voxels described by `rows`."""
     answer = head.answers()
-    for seen, out in zip(rows.split(CHUNK), odds.split(CHUNK), strict=True):
-        out.add_(answer(seen), alpha=TRUST)
+    said = torch.cat([answer(seen) for seen in rows.split(CHUNK)])
+    heard = _agreement(said.argmax(1), odds.argmax(1), odds.shape[1]).mul_(TRUST)
+    odds.addcmul_(said.clamp_min_(LEAST_ODDS), heard[:, None])
+
+
+def _agreement(said: Tensor, voted: Tensor, labels: int) -> Tensor:
+    """How far a head is to be heard, 0…1, at each voxel (N,), which it and the votes put in a label each.
+
+    A structure that looks otherwise in this scan is one that the head finds elsewhere or not at all.
+    """
+    both = torch.bincount(said[said == voted], minlength=labels)
+    sizes = torch.bincount(said, minlength=labels) + torch.bincount(voted, minlength=labels)
+    low, high = AGREEMENT
+    heard = ((2 * both / sizes.clamp_min(1) - low) / (high - low)).clamp_(0, 1)
+    return torch.minimum(heard[said], heard[voted])

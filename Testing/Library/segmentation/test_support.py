@@ -17,7 +17,7 @@ from SynthFoundationLib.geometry import Affine
 from SynthFoundationLib.images import Image, LabelMap, as_image, as_labels, write_image, write_labels
 from SynthFoundationLib.segmentation import segment_from_support
 from SynthFoundationLib.segmentation import support as support_module
-from SynthFoundationLib.segmentation.matching import comparable, matched_votes, shifted
+from SynthFoundationLib.segmentation.matching import comparable, matched_votes, noise_of, shifted
 from SynthFoundationLib.segmentation.support import Support
 
 
@@ -67,6 +67,16 @@ def test_support_on_grids_of_its_own_carries_names_and_colours(support):
     assert (result.labels.names, result.labels.colors) == ({3: "outer"}, {3: (1, 0, 0)})
     assert result.labels.grid == GRID
     assert dice(result.labels.data.numpy(), truth, 3) > 0.8
+
+
+def test_a_structure_that_looks_otherwise_here_stays_where_the_scans_put_it(support, monkeypatch):
+    image, truth = scene(seed=5)
+    faint = np.where(truth == 7, image - 0.6, image)
+    found = segment_from_support((faint, GRID), *support, contrast="same").labels.data.numpy()
+    monkeypatch.setattr(support_module, "TRUST", 0.0)
+    votes = segment_from_support((faint, GRID), *support, contrast="same").labels.data.numpy()
+    assert dice(found, truth, 7) > dice(votes, truth, 7) - 0.05
+    assert dice(found, truth, 3) > dice(votes, truth, 3)
 
 
 def test_a_mouse_is_segmented_like_a_person(support):
@@ -161,6 +171,29 @@ def test_the_same_patches_one_voxel_off_are_found():
     torch.testing.assert_close(found[middle], votes[middle], atol=1e-3, rtol=0)
     plain = shifted(shifted(votes, (-1, 0, 1)), step)
     torch.testing.assert_close(plain[middle], votes[middle])
+
+
+def test_noise_is_told_from_what_varies_slowly():
+    rng = np.random.default_rng(0)
+    slow = torch.linspace(0, 3, 40).expand(2, 40, 40, 40)
+    noise = torch.from_numpy(rng.normal(0, 0.3, (2, 40, 40, 40)).astype(np.float32))
+    found = noise_of(slow + noise)[6:-6, 6:-6, 6:-6]
+    torch.testing.assert_close(found, torch.full_like(found, 2 * 0.3**2), rtol=0.3, atol=0)
+    assert noise_of(slow)[2:-2, 2:-2, 8:-8].max() < 1e-4
+
+
+def test_where_differences_are_noise_scans_count_alike():
+    """Five scans of pure noise, one of which calls all voxels a structure: it has a fifth of the votes."""
+    rng = np.random.default_rng(1)
+    fixed, *scans = torch.from_numpy(rng.normal(0, 1, (6, 1, 16, 16, 16)).astype(np.float32))
+    votes = [
+        torch.stack([torch.full((16, 16, 16), float(n != 0)), torch.full((16, 16, 16), float(n == 0))])
+        for n in range(5)
+    ]
+    spread = [matched_votes(fixed, scans, votes, noise)[1].std() for noise in (0.0, noise_of(fixed))]
+    mean = matched_votes(fixed, scans, votes, noise_of(fixed))[1].mean()
+    assert spread[1] < 0.7 * spread[0]
+    assert abs(mean - 0.2) < 0.02
 
 
 def test_what_is_compared_ignores_shading():
