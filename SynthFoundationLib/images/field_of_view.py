@@ -32,7 +32,7 @@ def is_field_of_view(held: torch.Tensor, spacing: Sequence[float]) -> bool:
     """
     seen, steps = _thinned(held.cpu().numpy(), _SEEN)
     places = ndimage.find_objects(seen.view(np.uint8))
-    if not places:
+    if not places or seen.all():
         return False
     thin, further = _thinned(seen[places[0]], _ALONG)
     try:
