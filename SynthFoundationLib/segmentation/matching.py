@@ -7,6 +7,7 @@ and those whose surroundings look like its own count most (Coupé et al., NeuroI
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import reduce
 from itertools import product
 
 import torch
@@ -39,13 +40,10 @@ def comparable(volume: Tensor, spacing: Sequence[float], same_contrast: bool) ->
 
 def noise_of(compared: Tensor) -> Tensor:
     """Variance (D, H, W) of noise in (F, D, H, W), channels added, by how voxels miss their neighbours."""
-    neighbours = [
-        shifted(compared, step) for step in product((-1, 0, 1), repeat=3) if sum(map(abs, step)) == 1
-    ]
-    missed = (compared - sum(neighbours) / len(neighbours)).square_().sum(0, keepdim=True) * (
-        6 / 7
-    )  # the mean of six has noise, too
-    return smoothed(missed, (NOISE_OVER,) * 3)[0]
+    steps = [step for step in product((-1, 0, 1), repeat=3) if sum(map(abs, step)) == 1]
+    around = reduce(torch.add, (shifted(compared, step) for step in steps)) / len(steps)
+    variance = 6 / 7 * (compared - around).square_().sum(0, keepdim=True)  # the mean of six has noise, too
+    return smoothed(variance, (NOISE_OVER,) * 3)[0]
 
 
 def matched_votes(

@@ -104,13 +104,12 @@ def turned(image: Image, degrees: Sequence[float], value: float = 0.0) -> Image:
 def encircled(image: Image, share: float) -> Image:
     """The image inside of the circle whose diameter is that share of its slices' longer side.
 
-    Beyond is what CT scanners put there, or as much below the darkest voxel of an image in other units.
+    Beyond is a value far below its darkest voxel, as CT scanners have it.
     """
-    places = np.indices(image.grid.shape[1:]).T  # (i, j, 2), in (j, i) order
-    middle = (np.array(image.grid.shape[1:]) - 1) / 2
-    edges = np.array(image.grid.spacing[1::-1])
-    radii = np.linalg.norm((places - middle) * edges, axis=-1).T
-    outside = radii > share * (np.array(image.grid.shape[1:]) * edges).max() / 2
+    in_slice = zip(image.grid.size[:2], image.grid.spacing[:2], strict=True)
+    i, j = ((np.arange(n) - (n - 1) / 2) * mm for n, mm in in_slice)
+    radius = share * max(image.grid.extent[:2]) / 2
+    outside = np.hypot(j[:, None], i) > radius
     beyond = float(image.data.amin()) - 1000
     return Image(torch.where(torch.from_numpy(outside), beyond, image.data), image.grid)
 
@@ -187,11 +186,9 @@ def variants(fixed: Image, moving: Image) -> Iterator[Variant]:
     )
     yield Variant(f"moving turned by {TURNED} degrees and filled up", fixed, turned(moving, TURNED))
     yield Variant(f"fixed turned by {TURNED} degrees and filled up", turned(fixed, TURNED), moving)
-    for role, pair in (
-        ("moving", (fixed, encircled(moving, CIRCLE))),
-        ("fixed", (encircled(fixed, CIRCLE), moving)),
-    ):
-        yield Variant(f"{role} inside of a circle of {CIRCLE} of its width", *pair, removed=True)
+    circle = f"inside of a circle of {CIRCLE} of its width"
+    yield Variant(f"moving {circle}", fixed, encircled(moving, CIRCLE), removed=True)
+    yield Variant(f"fixed {circle}", encircled(fixed, CIRCLE), moving, removed=True)
     if not bool(foreground(fixed).all() or foreground(moving).all()):
         yield Variant("moving without its rim", fixed, peeled(moving, RIM), removed=True)
         yield Variant("fixed without its rim", peeled(fixed, RIM), moving, removed=True)
